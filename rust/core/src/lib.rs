@@ -1,0 +1,14 @@
+//! Image kernels for survey mosaics.
+//!
+//! No Python here: the crate is usable from Rust alone. Images are row-major, `(ny, nx)`, and may be strided
+//! views ([`View2`]), so that a window of a larger image costs no copy. Results never depend on the number of threads.
+
+mod error;
+mod threads;
+mod view;
+
+pub mod normalize;
+
+pub use error::{Error, Result};
+pub use threads::{set_threads, with_threads};
+pub use view::{View2, ViewMut2};

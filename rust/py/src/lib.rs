@@ -1,0 +1,15 @@
+//! `starnet._core`: shape checks, views, release of the GIL, errors. No algorithm lives here.
+
+mod arrays;
+mod normalize;
+
+use pyo3::prelude::*;
+
+/// The Rust kernels of StarNet; use them through `starnet.filters` and its siblings.
+#[pymodule(gil_used = false)]
+fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add_function(wrap_pyfunction!(arrays::set_threads, m)?)?;
+    normalize::register(m)?;
+    Ok(())
+}
