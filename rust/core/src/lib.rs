@@ -7,6 +7,9 @@ mod error;
 mod threads;
 mod view;
 
+pub mod detection;
+pub mod labels;
+pub mod measure;
 pub mod normalize;
 
 pub use error::{Error, Result};

@@ -1,6 +1,8 @@
 //! From NumPy arrays to the core's views, and from its errors to Python's.
 
-use numpy::{Element, PyArray2, PyArrayMethods, PyReadonlyArray2, PyReadwriteArray2, PyUntypedArrayMethods};
+use numpy::{
+    Element, PyArray2, PyArrayMethods, PyReadonlyArray2, PyReadonlyArray3, PyReadwriteArray2, PyUntypedArrayMethods,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use starnet_core::{Error, View2, ViewMut2};
@@ -16,6 +18,22 @@ pub fn view<'a, T: Element>(a: &'a PyReadonlyArray2<'_, T>) -> View2<'a, T> {
     let (shape, strides) = (v.dim(), v.strides());
     // SAFETY: pointer, shape and strides are those of a live NumPy array that `a` keeps borrowed for reading.
     unsafe { View2::from_raw(v.as_ptr(), shape, (strides[0], strides[1])) }
+}
+
+/// Borrows the planes of a `(n, ny, nx)` array as views, whatever its strides.
+pub fn planes<'a, T: Element>(a: &'a PyReadonlyArray3<'_, T>) -> Vec<View2<'a, T>> {
+    let v = a.as_array();
+    let (n, ny, nx) = v.dim();
+    let strides = v.strides();
+    (0..n)
+        .map(|i| {
+            // SAFETY: plane `i` lies inside a live NumPy array of this shape and strides that `a` keeps borrowed for reading;
+            // the offset of an empty plane is not dereferenced.
+            unsafe {
+                View2::from_raw(v.as_ptr().wrapping_offset(i as isize * strides[0]), (ny, nx), (strides[1], strides[2]))
+            }
+        })
+        .collect()
 }
 
 /// Borrows `out` for writing; its rows must be contiguous.

@@ -2,6 +2,7 @@
 
 mod arrays;
 mod normalize;
+mod objects;
 
 use pyo3::prelude::*;
 
@@ -11,5 +12,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add_function(wrap_pyfunction!(arrays::set_threads, m)?)?;
     normalize::register(m)?;
+    objects::register(m)?;
     Ok(())
 }
