@@ -1,0 +1,5 @@
+"""`starnet info`."""
+
+
+def info() -> None:
+    """Show what is in the images."""

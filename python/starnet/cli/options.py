@@ -1,0 +1,54 @@
+"""The options that several commands share, each described once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+_UNITS = {"": 1, "B": 1} | {
+    f"{prefix}{suffix}": base**power
+    for power, prefix in enumerate("KMGT", 1)
+    for suffix, base in (("B", 1000), ("IB", 1024))
+}
+
+
+def parse_memory(text: str) -> int:
+    """Bytes of an amount such as ``4GiB`` or ``500MB``."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", text.strip())
+    if match is None or match[2].upper() not in _UNITS or float(match[1]) == 0:
+        raise typer.BadParameter(f"'{text}' is no amount of memory; write it as 4GiB, 500MB or a number of bytes.")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="INPUTS",
+        help="Images of one field on one pixel grid, one band each: FITS (plain or compressed), TIFF, PNG or JPEG. "
+        "FILE[EXT] names one HDU.",
+        show_default=False,
+    ),
+]
+Instrument = Annotated[
+    str | None,
+    typer.Option(help="Instrument whose bands, zero points and flag bits to assume.", show_default="from the headers"),
+]
+Recipe = Annotated[str, typer.Option(help="Preprocessing: 'noise', 'seed', or the recipe.yaml of an earlier run.")]
+Tile = Annotated[int, typer.Option(min=1, help="Side of a tile, in pixels.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads, for everything together.", show_default="all cores")]
+Memory = Annotated[
+    int | None,
+    typer.Option(
+        parser=parse_memory,
+        metavar="SIZE",
+        help="Memory to stay under: 4GiB, 500MB or a number of bytes.",
+        show_default="no limit",
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is in the output directory.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of the summary.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Mode = Literal["tiled", "direct"]
