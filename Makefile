@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-RUST := $(shell find rust benches/rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+RUST := $(shell find $(wildcard rust benches) -name "*.rs" -o -name Cargo.toml) Cargo.toml Cargo.lock
 
 # rustup's own folder comes last: a shell that has not read its profile still finds cargo there.
 export PATH := $(PATH):$(HOME)/.cargo/bin
