@@ -1,0 +1,52 @@
+"""Files that are whole or absent."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from starnet.errors import StarnetError
+
+# Only writing can fail with these, whichever file the operating system names (it names none for a write).
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Name a file to write beside `path`; it takes the place of `path` when the block ends well, and is removed otherwise.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to make or to replace. Until the end it stays as it is.
+
+    Yields
+    ------
+    Path
+        ``path`` with ``.partial`` appended.
+
+    Raises
+    ------
+    StarnetError
+        If the disk is full or the file cannot be made.
+    """
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except BaseException as error:
+        partial.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        reason = error.strerror or str(error)
+        if error.errno in _NO_ROOM:
+            raise StarnetError(
+                f"{path} could not be written ({reason}); the unfinished file was removed: free some disk space and run again"
+            ) from error
+        if error.filename is not None and Path(os.fsdecode(error.filename)) == partial:
+            raise StarnetError(f"{path} could not be written ({reason}); check that its folder exists and is writable") from error
+        raise
