@@ -34,7 +34,7 @@ def preprocess(
     """Fit a recipe to a mosaic and write the preprocessed images and the fitted recipe into DIR."""
     from starnet import pipeline
 
-    with progress(quiet=quiet) as callback:
+    with progress(inputs, instrument, quiet=quiet) as callback:
         result = pipeline.preprocess(
             inputs,
             output,
