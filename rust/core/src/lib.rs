@@ -3,15 +3,25 @@
 //! No Python here: the crate is usable from Rust alone. Images are row-major, `(ny, nx)`, and may be strided
 //! views ([`View2`]), so that a window of a larger image costs no copy. Results never depend on the number of threads.
 
+mod border;
 mod error;
+mod pixel;
 mod threads;
 mod view;
 
+pub mod background;
 pub mod detection;
 pub mod labels;
 pub mod measure;
+pub mod median;
 pub mod normalize;
+pub mod order;
+pub mod rolling;
+pub mod tiling;
+pub mod watershed;
 
+pub use border::Border;
 pub use error::{Error, Result};
+pub use pixel::{Pixel, Real};
 pub use threads::{set_threads, with_threads};
 pub use view::{View2, ViewMut2};

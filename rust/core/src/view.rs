@@ -119,6 +119,25 @@ impl<'a, T> ViewMut2<'a, T> {
         unsafe { std::slice::from_raw_parts_mut(self.ptr.add(y * self.row_stride), self.shape.1) }
     }
 
+    /// The blocks between these cuts (ascending, each from 0 to the end of its axis), row by row, to be filled in parallel.
+    ///
+    /// # Panics
+    /// If the cuts are not such.
+    pub fn blocks_mut(&mut self, ys: &[usize], xs: &[usize]) -> Vec<ViewMut2<'_, T>> {
+        for (cuts, n) in [(ys, self.shape.0), (xs, self.shape.1)] {
+            let covers = cuts.first() == Some(&0) && cuts.last() == Some(&n) && cuts.is_sorted();
+            assert!(covers, "cuts {cuts:?} do not cover an axis of {n}");
+        }
+        let block = |y: &[usize], x: &[usize]| ViewMut2 {
+            // Wrapping, since an empty last block may start beyond the end of the pixels.
+            ptr: self.ptr.wrapping_add(y[0] * self.row_stride + x[0]),
+            shape: (y[1] - y[0], x[1] - x[0]),
+            row_stride: self.row_stride,
+            life: PhantomData,
+        };
+        ys.windows(2).flat_map(|y| xs.windows(2).map(move |x| block(y, x))).collect()
+    }
+
     /// All rows, to be filled in parallel.
     pub fn rows_mut(&mut self) -> Vec<&mut [T]> {
         (0..self.shape.0)
