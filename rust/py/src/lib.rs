@@ -1,6 +1,7 @@
 //! `starnet._core`: shape checks, views, release of the GIL, errors. No algorithm lives here.
 
 mod arrays;
+mod background;
 mod normalize;
 mod objects;
 
@@ -11,6 +12,7 @@ use pyo3::prelude::*;
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add_function(wrap_pyfunction!(arrays::set_threads, m)?)?;
+    background::register(m)?;
     normalize::register(m)?;
     objects::register(m)?;
     Ok(())
