@@ -201,6 +201,28 @@ pub fn join_tiles(mut labels: ViewMut2<'_, i32>, ys: &[usize], xs: &[usize]) -> 
     Ok(count as usize)
 }
 
+/// Bounding box and area of each label 1 to `count`: `[y0, y1, x0, x1, area]`, half-open; zeros where a label has no pixel.
+pub fn extents(labels: View2<'_, i32>, count: usize) -> Result<Vec<[i32; 5]>> {
+    let (ny, nx) = labels.shape();
+    let mut extents = vec![[0; 5]; count];
+    let mut row = vec![0; nx];
+    for y in 0..ny as i32 {
+        labels.copy_row(y as usize, &mut row);
+        for (x, &label) in (0..).zip(&row).filter(|&(_, &label)| label != 0) {
+            let slot = usize::try_from(label).ok().and_then(|l| extents.get_mut(l - 1));
+            let Some([y0, y1, x0, x1, area]) = slot else {
+                return Err(Error::Value(format!("labels: {label} at ({y}, {x}) is not in 1..={count}")));
+            };
+            if *area == 0 {
+                (*y0, *x0, *x1) = (y, x, x + 1);
+            }
+            (*y1, *x0, *x1) = (y + 1, (*x0).min(x), (*x1).max(x + 1));
+            *area += 1;
+        }
+    }
+    Ok(extents)
+}
+
 /// Paints runs of pixels `(y, x0, x1, value)` into `out`, whose first pixel is the mosaic's pixel `origin`; what lies outside is
 /// left out.
 pub fn paint_runs(runs: &[[i32; 4]], origin: (i32, i32), mut out: ViewMut2<'_, i32>) {
@@ -300,6 +322,15 @@ mod tests {
             join_tiles(ViewMut2::from_slice(&mut labels, shape), &ys, &xs).unwrap();
             prop_assert_eq!(labels, reference(&mask, shape, Connectivity::Eight));
         }
+    }
+
+    #[test]
+    fn extents_are_tight() {
+        let labels = [0, 2, 0, 2, 2, 0, 0, 0, 3];
+        let found = extents(View2::from_slice(&labels, (3, 3)), 3).unwrap();
+        assert_eq!(found, [[0; 5], [0, 2, 0, 2, 3], [2, 3, 2, 3, 1]]);
+        assert!(extents(View2::from_slice(&labels, (3, 3)), 2).is_err());
+        assert!(extents(View2::from_slice(&[-1], (1, 1)), 2).is_err());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Bindings of `starnet_core::{labels, detection, measure}`.
 
-use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3, PyUntypedArrayMethods};
+use numpy::{
+    PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3, PyUntypedArrayMethods,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -54,6 +56,17 @@ fn join_tiles(py: Python<'_>, labels: Bound<'_, PyArray2<i32>>, ys: Vec<usize>, 
     let mut borrowed = writable(&labels)?;
     let target = view_mut(&mut borrowed)?;
     py.detach(|| labels::join_tiles(target, &ys, &xs)).map_err(to_py)
+}
+
+#[pyfunction]
+fn extents<'py>(
+    py: Python<'py>,
+    labels: PyReadonlyArray2<'py, i32>,
+    count: usize,
+) -> PyResult<Bound<'py, PyArray2<i32>>> {
+    let map = view(&labels);
+    let found = py.detach(|| labels::extents(map, count)).map_err(to_py)?;
+    PyArray1::from_vec(py, found.into_flattened()).reshape([count, 5])
 }
 
 #[pyfunction]
@@ -148,6 +161,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(label, m)?)?;
     m.add_function(wrap_pyfunction!(touching, m)?)?;
     m.add_function(wrap_pyfunction!(join_tiles, m)?)?;
+    m.add_function(wrap_pyfunction!(extents, m)?)?;
     m.add_function(wrap_pyfunction!(paint_runs, m)?)?;
     m.add_function(wrap_pyfunction!(detection_image, m)?)?;
     m.add_function(wrap_pyfunction!(measure, m)?)
