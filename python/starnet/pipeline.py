@@ -6,10 +6,9 @@ import errno
 import hashlib
 import os
 import platform
+import shutil
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,25 +16,28 @@ from typing import Any
 
 import astropy
 import numpy as np
+import numpy.typing as npt
 import sep
 from astropy.table import QTable
 
 from starnet import __version__, _core
 from starnet.catalog import build_catalog
 from starnet.errors import StarnetError
-from starnet.instances import Columns, Layers, finish_component, form_objects
 from starnet.labelmap import LabelMap, number_objects
 from starnet.models import Model, get_model
 from starnet.mosaic import Mosaic
 from starnet.outputs.catalog_files import write_catalog
+from starnet.outputs.cube import FitsCubeWriter
 from starnet.outputs.overlay import write_overlay
+from starnet.outputs.png import write_rgb_tile
+from starnet.outputs.preview import write_preview
 from starnet.outputs.regions_file import write_regions
 from starnet.outputs.segmentation_map import write_segmentation_map
 from starnet.recipe import Recipe
 from starnet.run import FORMAT, OUTPUTS, RunDirectory, Shards
-from starnet.stitch import Part, SeamJoiner
+from starnet.tile_job import TileJob, process_tiles
 from starnet.tiles import Box, TileGrid
-from starnet.workers import Pool, peak_memory, pool
+from starnet.workers import peak_memory, pool
 
 MIN_TILE = 32
 # Measured on XDF and simulated mosaics: a process with its libraries, and what a tile's window takes beside.
@@ -80,6 +82,28 @@ class SegmentResult:
     run: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class PreprocessResult:
+    """What `preprocess` made.
+
+    Attributes
+    ----------
+    directory : Path
+        Where the outputs are.
+    outputs : dict
+        Paths by kind: preprocessed, recipe, preview, and tiles (a folder) where asked for.
+    seconds : dict
+        Time by stage.
+    peak_memory : int
+        Largest resident memory in bytes.
+    """
+
+    directory: Path
+    outputs: dict[str, Path]
+    seconds: dict[str, float]
+    peak_memory: int
+
+
 @dataclass
 class _Stopwatch:
     seconds: dict[str, float] = field(default_factory=dict)
@@ -89,46 +113,6 @@ class _Stopwatch:
         start = time.perf_counter()
         yield
         self.seconds[stage] = round(time.perf_counter() - start, 3)
-
-
-@dataclass(frozen=True)
-class TileJob:
-    """What a worker does; everything it needs, picklable."""
-
-    mosaic: Mosaic
-    recipe: Recipe
-    model: Model
-    shards: Shards
-
-    def process_tile(self, index: int) -> int:
-        """Segments one tile; returns the number of its finished objects."""
-        tile = self.shards.grid[index]
-        preprocessed = self.recipe.apply(self.mosaic, tile.window)
-        maps = self.model.maps(preprocessed)
-        layers = Layers.of(preprocessed, maps, self.mosaic.shape, tile.core)
-        foreground = maps.foreground[tile.core.slices_in(tile.window)]
-        objects = form_objects(layers, foreground, self.mosaic.shape, self.model.splitter, self.model.min_area)
-        self.shards.write_tile(index, objects)
-        return len(objects.columns["label"])
-
-    def finish_seams(self, tile: int, components: list[list[Part]]) -> int:
-        """Splits and measures the components that `tile` completed; returns the number of their objects."""
-        patches = {index: self.shards.patches(index) for index in {part[0] for parts in components for part in parts}}
-        pieces: list[Columns] = []
-        runs = []
-        count = 0
-        for parts in components:
-            members = [(patches[index], number) for index, number in parts]
-            found = finish_component(members, len(self.mosaic.bands), self.model.splitter, self.model.min_area)
-            for columns, component_runs in found:
-                columns["label"] = columns["label"] + count
-                component_runs[:, 3] += count
-                count += len(columns["label"])
-                pieces.append(columns)
-                runs.append(component_runs)
-        table = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-        self.shards.write_seams(tile, table, np.concatenate(runs))
-        return count
 
 
 def segment(
@@ -210,7 +194,7 @@ def segment(
             shards.create()
             _core.set_threads(threads)
             with stopwatch("segment"), pool(TileJob(mosaic, fitted, engine, shards), workers) as workforce:
-                _process_tiles(run, shards, workforce, progress)
+                process_tiles(run, shards, workforce, progress)
             with stopwatch("catalog"):
                 columns, labels = number_objects(shards, range(len(grid)), run.finished_seams)
                 catalog = build_catalog(columns, mosaic.bands, mosaic.wcs)
@@ -234,14 +218,120 @@ def segment(
     )
 
 
+def preprocess(
+    inputs: Sequence[str | Path],
+    output: str | Path,
+    *,
+    recipe: str | Path = "noise",
+    instrument: str | None = None,
+    tile: int = 682,
+    tiles: bool = False,
+    threads: int | None = None,
+    memory: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> PreprocessResult:
+    """Fits a recipe to a mosaic and writes what a model would see.
+
+    Parameters
+    ----------
+    inputs, recipe, instrument, threads, memory, overwrite, progress
+        As in `segment`.
+    output : str or Path
+        Directory for ``preprocessed.fits`` (a cube, one plane a band), ``recipe.yaml`` and ``preview.png``.
+    tile : int
+        Side of the tiles in pixels.
+    tiles : bool
+        Write 8-bit RGB tiles, ``tiles/y00000_x00000.png``, too: the first three bands, of a recipe whose values lie in [0, 1].
+
+    Returns
+    -------
+    result : PreprocessResult
+        Where the outputs are.
+
+    Raises
+    ------
+    StarnetError
+        For all that the user can mend.
+    """
+    stopwatch = _Stopwatch()
+    mosaic = Mosaic.open(inputs, instrument=instrument)
+    directory = Path(output)
+    names = {"preprocessed": "preprocessed.fits", "recipe": "recipe.yaml", "preview": "preview.png"}
+    outputs = {kind: directory / name for kind, name in names.items()}
+    if tiles:
+        outputs["tiles"] = directory / "tiles"
+    existing = [path for path in outputs.values() if path.exists()]
+    if existing and not overwrite:
+        raise StarnetError(f"{existing[0]} exists: name another directory with -o, or add --overwrite")
+    threads = threads or os.cpu_count() or 1
+    grid = TileGrid(mosaic.shape, _checked_tile(tile))
+    _workers(mosaic, grid, 1, memory)
+    with _disk_full_explained(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        _core.set_threads(threads)
+        with stopwatch("fit"):
+            fitted = Recipe.fit(mosaic, recipe, threads=threads, progress=_in_pixels(progress, mosaic.shape))
+            fitted.save(outputs["recipe"])
+        with stopwatch("apply"):
+            _write_preprocessed(outputs, mosaic, fitted, grid, progress)
+        with stopwatch("preview"):
+            read = _picture(mosaic, fitted)
+            told = _in_pixels(progress, mosaic.shape)
+            write_preview(outputs["preview"], mosaic.shape, read, origin=mosaic.origin, progress=told)
+    return PreprocessResult(directory, outputs, stopwatch.seconds, peak_memory())
+
+
+def _write_preprocessed(
+    outputs: dict[str, Path], mosaic: Mosaic, recipe: Recipe, grid: TileGrid, progress: Progress | None
+) -> None:
+    folder = outputs.get("tiles")
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+    header = mosaic.wcs_header()
+    for number, band in enumerate(mosaic.bands, 1):
+        header[f"BAND{number}"] = (band.name, f"plane {number}")
+    done = 0
+    with FitsCubeWriter(outputs["preprocessed"], (len(mosaic.bands), *mosaic.shape), header) as cube:
+        for tile in grid:
+            image = recipe.apply(mosaic, tile.core).image
+            cube.write(tile.core, image)
+            if folder is not None:
+                rgb = image[_rgb(mosaic)] if len(image) >= 3 else np.repeat(image[:1], 3, axis=0)
+                write_rgb_tile(folder / f"y{tile.core.y0:05d}_x{tile.core.x0:05d}.png", rgb, origin=mosaic.origin)
+            done += tile.core.size
+            if progress:
+                progress("apply", done, mosaic.shape[0] * mosaic.shape[1])
+
+
+def _checked_tile(tile: int) -> int:
+    if tile < MIN_TILE:
+        raise StarnetError(f"tile {tile} is too small: give at least {MIN_TILE} pixels")
+    return tile
+
+
+def _rgb(mosaic: Mosaic) -> list[int]:
+    """The bands of a colour picture, the reddest first: the instrument's choice, else the first three."""
+    names = [band.name for band in mosaic.bands]
+    wanted = mosaic.instrument.rgb if mosaic.instrument is not None else ()
+    if len(names) > 3 and wanted and all(name in names for name in wanted):
+        return [names.index(name) for name in wanted]
+    return list(range(min(3, len(names))))
+
+
+def _picture(mosaic: Mosaic, recipe: Recipe) -> Callable[[Box], npt.NDArray[np.float32]]:
+    """Reads the bands of a colour picture in asinh of noise units, whatever the recipe shows a model."""
+    bands = _rgb(mosaic)
+    return lambda box: np.arcsinh(recipe.apply(mosaic, box).snr[bands])
+
+
 def _grid(mosaic: Mosaic, engine: Model, mode: str, tile: int, origin: tuple[int, int]) -> TileGrid:
     if mode not in ("tiled", "direct"):
         raise StarnetError(f"mode {mode!r} is unknown: choose tiled or direct")
-    if tile < MIN_TILE:
-        raise StarnetError(f"tile {tile} is too small: give at least {MIN_TILE} pixels")
     # One pixel more than the engine sees: whether a pixel lies at the edge of the coverage depends on its neighbours.
     halo = engine.halo + 1
-    core = mosaic.shape if mode == "direct" else (tile, tile)
+    core = mosaic.shape if mode == "direct" else (_checked_tile(tile), tile)
     return TileGrid(mosaic.shape, core, halo, (0, 0) if mode == "direct" else origin)
 
 
@@ -289,43 +379,6 @@ def _workers(mosaic: Mosaic, grid: TileGrid, threads: int, memory: int | None) -
     return workers
 
 
-def _process_tiles(run: RunDirectory, shards: Shards, workforce: Pool, progress: Progress | None) -> None:
-    """Segments all tiles, and splits each component when its last tile is there.
-
-    Tiles run in parallel but are taken in order, so that which tile completes a component does not depend on their speed.
-    """
-    grid = shards.grid
-    joiner = SeamJoiner(grid)
-    started: deque[tuple[int, Future[int] | None]] = deque()
-    seams: deque[tuple[int, Future[int]]] = deque()
-    tiles = iter(range(len(grid)))
-    done = 0
-    while True:
-        # Two tiles a worker: none waits for the next, and little is lost when the run is stopped.
-        while len(started) < 2 * workforce.workers and (tile := next(tiles, None)) is not None:
-            waiting = None if tile in run.finished_tiles else workforce.submit("process_tile", tile)
-            started.append((tile, waiting))
-        if not started:
-            break
-        tile, future = started.popleft()
-        if future is not None:
-            run.record("tile", tile, sources=future.result())
-        complete = joiner.add(tile, shards.edges(tile))
-        if complete and tile not in run.finished_seams:
-            seams.append((tile, workforce.submit("finish_seams", tile, complete)))
-        while seams and (seams[0][1].done() or len(seams) > 2 * workforce.workers):
-            _record_seams(run, *seams.popleft())
-        done += grid[tile].core.size
-        if progress:
-            progress("segment", done, grid.shape[0] * grid.shape[1])
-    while seams:
-        _record_seams(run, *seams.popleft())
-
-
-def _record_seams(run: RunDirectory, tile: int, future: Future[int]) -> None:
-    run.record("seams", tile, sources=future.result())
-
-
 def _write_outputs(
     outputs: dict[str, Path],
     mosaic: Mosaic,
@@ -350,7 +403,7 @@ def _write_outputs(
     write_overlay(
         outputs["overlay"],
         mosaic.shape,
-        lambda box: recipe.apply(mosaic, box).image,
+        _picture(mosaic, recipe),
         labels.read,
         origin=mosaic.origin,
         progress=told,
