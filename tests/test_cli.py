@@ -57,7 +57,8 @@ def test_help_lists_every_option_and_says_what_it_does(name: str) -> None:
 def test_all_that_the_pipeline_takes_can_be_said_on_the_command_line(name: str, function: Callable[..., Any]) -> None:
     options = {parameter.name: parameter for parameter in COMMANDS[name].params}
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.name != "progress" and parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+        # The result does not depend on where the grid of tiles begins: tests alone move it.
+        if parameter.name not in ("progress", "tile_origin") and parameter.kind is not inspect.Parameter.VAR_KEYWORD:
             option = options[parameter.name]
             assert option.required or option.default == parameter.default
 
@@ -194,21 +195,15 @@ def test_completion_knows_the_commands() -> None:
     assert result.stdout.split() == ["segment"]
 
 
-@pytest.fixture
-def band(shared_data: Path) -> list[Path]:
-    """0.25 Mpix."""
-    return [shared_data / "xdf-demo" / "xdf_f160w.fits"]
-
-
-def test_without_a_terminal_progress_is_one_line_a_stage(band: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    with progress(band) as report:
+def test_without_a_terminal_progress_is_one_line_a_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress() as report:
         assert report is not None
         for done in range(4):
             report("sky", done, 3)
         report("tiles", 1, 2)
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert re.fullmatch(r"sky: \d+\.\d s, \d+\.\d\d Mpix/s\n", captured.err)
+    assert re.fullmatch(r"sky: \d+\.\d s\n", captured.err)
 
 
 def test_on_a_terminal_progress_is_a_bar_with_rate(
@@ -217,7 +212,7 @@ def test_on_a_terminal_progress_is_a_bar_with_rate(
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with progress(band) as report:
+    with progress() as report:
         assert report is not None
         for done in range(4):
             report("sky", done, 3)
@@ -227,6 +222,6 @@ def test_on_a_terminal_progress_is_a_bar_with_rate(
     assert "100%" in captured.err
 
 
-def test_quiet_means_no_callback(band: list[Path]) -> None:
-    with progress(band, quiet=True) as report:
+def test_quiet_means_no_callback() -> None:
+    with progress(quiet=True) as report:
         assert report is None

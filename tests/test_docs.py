@@ -43,7 +43,7 @@ def commands(block: str) -> Iterator[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_python_run_as_printed(page: Path, field: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    namespace: dict[str, object] = {"__name__": "__docs__"}
+    namespace: dict[str, object] = {"__name__": "__main__"}
     for language, text in blocks(page):
         if language == "console":
             for command in commands(text):

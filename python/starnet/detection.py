@@ -56,7 +56,7 @@ def detection_image(
     Returns
     -------
     image : ndarray of float32, shape (ny, nx)
-        S/N; 0 where no band has data. The noise is 1 where the pixels' noise is white; in drizzled images, whose noise is correlated,
-        it is larger.
+        S/N; 0 where no band has data. The noise is 1 where the pixels' noise is white; in drizzled images,
+        whose noise is correlated, it is larger.
     """
     return _core.detection_image(preprocessed.snr, preprocessed.valid.view(np.uint8), kernel, threads=threads)

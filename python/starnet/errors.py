@@ -4,5 +4,6 @@
 class StarnetError(Exception):
     """Something the user can mend, said in one sentence.
 
-    The message names the file, the HDU or the parameter at fault, and the mend. The command line prints it and exits with code 2.
+    The message names the file, the HDU or the parameter at fault, and the mend. The command line prints it and exits
+    with code 2.
     """

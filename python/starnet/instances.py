@@ -1,8 +1,8 @@
 """From maps to objects: components, split once and whole, and measured.
 
-A component that lies inside a tile's core is split and measured at once. One that reaches a seam is kept as a sparse
-`Patch` until all its tiles are there (`starnet.stitch`), then goes through the same functions: no object is cut by a tile, and
-none depends on where the tiles lie.
+A component that lies inside a tile's core is split and measured at once. One that reaches a seam waits as sparse
+`Patches` until all its tiles are there (`starnet.stitch`), then goes through the same functions: no object is cut by a
+tile, and none depends on where the tiles lie.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from starnet.recipe import Preprocessed
 from starnet.tiles import Box
 
 SPLIT_WINDOW = 2048
-"""Largest side, in pixels, of a component that is split whole; larger ones are cut by a grid of windows fixed to the mosaic."""
+"""Largest side, in pixels, of a component that is split whole; a larger one is cut by a grid fixed to the mosaic."""
 
 Columns = dict[str, npt.NDArray[np.generic]]
 """Raw measurements, one entry an object; see `starnet.catalog` for what becomes of them."""
@@ -130,7 +130,7 @@ class Edges:
 
 @dataclass(frozen=True)
 class Patches:
-    """The parts inside one tile of components that reach its seams, numbered 1, 2, …
+    """The parts inside one tile of components that reach its seams, numbered from 1.
 
     Attributes
     ----------

@@ -242,7 +242,7 @@ def preprocess(
     tile : int
         Side of the tiles in pixels.
     tiles : bool
-        Write 8-bit RGB tiles, ``tiles/y00000_x00000.png``, too: the first three bands, of a recipe whose values lie in [0, 1].
+        Write 8-bit RGB tiles, ``tiles/y00000_x00000.png``, too; for a recipe whose values lie in [0, 1].
 
     Returns
     -------
@@ -374,7 +374,7 @@ def _workers(mosaic: Mosaic, grid: TileGrid, threads: int, memory: int | None) -
     if needed > memory:
         raise StarnetError(
             f"memory {memory / 2**20:.0f} MiB is too little: about {needed / 2**20:.0f} MiB are needed for windows of "
-            f"{window / 1e6:.2f} Mpix in {len(mosaic.bands)} bands; use a smaller --tile, --mode tiled, or more --memory"
+            f"{window / 1e6:.2f} Mpix in {len(mosaic.bands)} bands; use a smaller --tile, --mode tiled or more --memory"
         )
     return workers
 
@@ -426,7 +426,8 @@ def _disk_full_explained(directory: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise StarnetError(
-            f"no space left on the disk of {directory}: free some and run the same command again; finished tiles are kept"
+            f"no space left on the disk of {directory}: free some and run the same command again; "
+            "finished tiles are kept"
         ) from error
 
 

@@ -63,7 +63,7 @@ def process_tiles(
 ) -> None:
     """Segments all tiles, and splits each component when its last tile is there.
 
-    Tiles run in parallel but are taken in order, so that which tile completes a component does not depend on their speed.
+    Tiles run in parallel but are taken in order: which tile completes a component does not depend on their speed.
     """
     grid = shards.grid
     joiner = SeamJoiner(grid)

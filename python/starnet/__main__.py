@@ -1,0 +1,6 @@
+"""``python -m starnet`` is the command line."""
+
+from starnet.cli import main
+
+if __name__ == "__main__":
+    main()
