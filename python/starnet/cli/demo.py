@@ -22,7 +22,7 @@ def demo(
     from starnet import pipeline
 
     image = _save_image(output)
-    with progress([image]) as callback:
+    with progress() as callback:
         result = pipeline.segment([image], output / "run", threads=threads, overwrite=overwrite, progress=callback)
     print_run(result)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -24,11 +23,11 @@ def parse_memory(text: str) -> int:
 
 
 Inputs = Annotated[
-    list[Path],
+    list[str],
     typer.Argument(
         metavar="INPUTS",
         help="Images of one field on one pixel grid, one band each: FITS (plain or compressed), TIFF, PNG or JPEG. "
-        "FILE[EXT] names one HDU.",
+        "FILE[EXT] names one HDU, NAME=FILE its filter.",
         show_default=False,
     ),
 ]

@@ -34,7 +34,7 @@ def preprocess(
     """Fit a recipe to a mosaic and write the preprocessed images and the fitted recipe into DIR."""
     from starnet import pipeline
 
-    with progress(inputs, instrument, quiet=quiet) as callback:
+    with progress(quiet=quiet) as callback:
         result = pipeline.preprocess(
             inputs,
             output,
@@ -50,4 +50,4 @@ def preprocess(
     if json:
         print_json(result)
     else:
-        print_outputs(result.directory, result.outputs, result.seconds, result.peak_memory)
+        print_outputs(result.outputs, result.seconds, result.peak_memory)

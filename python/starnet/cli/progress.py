@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 Progress = Callable[[str, int, int], None]
 
 
 @contextmanager
-def progress(
-    inputs: Sequence[Path], instrument: str | None = None, *, quiet: bool = False
-) -> Iterator[Progress | None]:
-    """The callback ``(stage, done, total)`` to hand to the pipeline, for a mosaic of these inputs."""
+def progress(*, quiet: bool = False) -> Iterator[Progress | None]:
+    """The callback ``(stage, done, total)``, in pixels, to hand to the pipeline."""
     if quiet:
         yield None
-        return
-    from starnet.mosaic import Mosaic
-
-    # Stages count tiles or rows, each as it works; over the whole mosaic all of them are pixels.
-    ny, nx = Mosaic.open(inputs, instrument=instrument).shape
-    if sys.stderr.isatty():
-        with _bars(ny * nx) as callback:
+    elif sys.stderr.isatty():
+        with _bars() as callback:
             yield callback
     else:
-        yield _lines(ny * nx)
+        yield _lines()
 
 
 @contextmanager
-def _bars(pixels: int) -> Iterator[Progress]:
+def _bars() -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -48,16 +40,9 @@ def _bars(pixels: int) -> Iterator[Progress]:
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
-            rate = f"{speed / (task.total or 1) * pixels / 1e6:.2f} Mpix/s" if speed else ""
-            return Text(rate, style="progress.data.speed")
+            return Text(f"{speed / 1e6:.2f} Mpix/s" if speed else "", style="progress.data.speed")
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        Rate(),
-        TimeRemainingColumn(),
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), Rate(), TimeRemainingColumn())
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, TaskID] = {}
 
@@ -69,16 +54,14 @@ def _bars(pixels: int) -> Iterator[Progress]:
         yield report
 
 
-def _lines(pixels: int) -> Progress:
-    started: dict[str, tuple[float, int]] = {}
+def _lines() -> Progress:
+    end_of_last = time.monotonic()
 
     def report(stage: str, done: int, total: int) -> None:
-        begin, before = started.setdefault(stage, (time.monotonic(), done))
+        nonlocal end_of_last
         if done >= total:
-            del started[stage]
-            seconds = time.monotonic() - begin
-            # A resumed stage begins with what was done before, which took no time.
-            rate = pixels * (total - before) / max(total, 1) / max(seconds, 1e-3)
-            print(f"{stage}: {seconds:.1f} s, {rate / 1e6:.2f} Mpix/s", file=sys.stderr, flush=True)
+            now = time.monotonic()
+            print(f"{stage}: {now - end_of_last:.1f} s", file=sys.stderr, flush=True)
+            end_of_last = now
 
     return report

@@ -84,7 +84,7 @@ def segment(
         "deblend_levels": deblend_levels,
         "deblend_contrast": deblend_contrast,
     }
-    with progress(inputs, instrument, quiet=quiet) as callback:
+    with progress(quiet=quiet) as callback:
         result = pipeline.segment(
             inputs,
             output,
