@@ -97,7 +97,7 @@ def test_objects_do_not_depend_on_the_tiles_nor_on_their_order(data: st.DataObje
     assert_same(whole, objects_of(layers, grid, order))
 
 
-def test_a_component_larger_than_the_window_is_cut_by_fixed_windows_and_flagged(
+def test_a_component_larger_than_the_window_is_cut_and_flagged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(instances, "SPLIT_WINDOW", 24)

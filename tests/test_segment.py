@@ -17,10 +17,10 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable
 from astropy.wcs import WCS
+from starnet.mosaic import Mosaic
 
 from starnet.errors import StarnetError
 from starnet.flags import Flag
-from starnet.mosaic import Mosaic
 from starnet.pipeline import SegmentResult, segment
 from starnet.recipe import Recipe
 from starnet.run import OUTPUTS
@@ -173,7 +173,7 @@ def test_a_run_of_other_parameters_is_refused(xdf: list[Path], xdf_run: SegmentR
 
 
 def test_too_little_memory_is_one_sentence(xdf: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(StarnetError, match="too little.*--tile"):
+    with pytest.raises(StarnetError, match=r"too little.*--tile"):
         segment(xdf, tmp_path / "run", memory=2**20)
 
 

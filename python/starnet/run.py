@@ -9,8 +9,8 @@
     RUN/tiles, RUN/seams   measurements (Parquet) and seam patches, one a tile
     RUN/run.json           written last, with versions, parameters, timings, peak memory
 
-Files appear under their name when complete (written beside, then renamed), and the ledger names them after that, so that a
-run killed at any moment continues where it stopped and ends with the same outputs.
+Files appear under their name when complete (written beside, then renamed), and the ledger names them after that: a run
+killed at any moment continues where it stopped and ends with the same outputs.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class RunDirectory:
         if changes:
             raise StarnetError(
                 f"output {self.path} holds a run of other inputs or parameters ({'; '.join(changes[:3])}"
-                f"{'; …' if len(changes) > 3 else ''}): name another directory with -o, or add --overwrite to start anew"
+                f"{'; …' if len(changes) > 3 else ''}): name another directory with -o, or start anew with --overwrite"
             )
 
     def _read_ledger(self, ledger: Path) -> None:

@@ -24,8 +24,8 @@ class _Component:
 class SeamJoiner:
     """Joins parts that touch (sides or corners) while tiles arrive, and says which components are complete.
 
-    Tiles may come in any order; components and their parts do not depend on it. Memory is bounded by the tiles that still
-    lack a neighbour.
+    Tiles may come in any order; components and their parts do not depend on it. Memory is bounded by the tiles that
+    still lack a neighbour.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """A pool of worker processes that share one job.
 
-Processes, not threads: `sep` holds Python's lock and keeps settings in globals. Each worker gets the job once and runs its methods;
-with one worker they run here. Workers end with their parent, whatever ended it.
+Processes, not threads: `sep` holds Python's lock and keeps settings in globals. Each worker gets the job once and runs
+its methods; with one worker they run here. Workers end with their parent, whatever ended it.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _call(method: str, args: tuple[Any, ...]) -> tuple[Any, int, int]:
 def _explained(error: BaseException) -> BaseException:
     if isinstance(error, BrokenProcessPool):
         return StarnetError(
-            "a worker process ended abruptly: if memory ran out, use fewer --threads or a smaller --tile; in a Python script, "
-            "call segment() under `if __name__ == '__main__':` or with threads=1; the same command continues the run"
+            "a worker process ended abruptly: if memory ran out, use fewer --threads or a smaller --tile; in a Python "
+            "script, call segment() under `if __name__ == '__main__':` or with threads=1; the same command continues the run"
         )
     return error

@@ -1,7 +1,8 @@
 """The classical engine: matched filter, threshold, and the deblending of `sep`.
 
 It is SExtractor's way (Bertin & Arnouts 1996, A&AS 117, 393) through `sep` (Barbary 2016, JOSS 1, 58), on noise-scaled
-pixels, with each component deblended once and on its own pixels: SExtractor's own result depends on where an image was cut.
+pixels, with each component deblended once and on its own pixels: SExtractor's own result depends on where an image is
+cut.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class SepDeblender:
         levels = self.levels
         while levels > 1:
             try:
-                # sep seeds its random numbers anew in each call, so that the result is a function of these pixels alone.
+                # sep seeds its random numbers anew in each call: the result is a function of these pixels alone.
                 _, labels = sep.extract(
                     detection,
                     self.threshold,
