@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.markup import escape
+
 if TYPE_CHECKING:
     from starnet.pipeline import PreprocessResult, SegmentResult
 
@@ -20,26 +23,27 @@ def print_json(result: SegmentResult | PreprocessResult) -> None:
 def print_run(result: SegmentResult) -> None:
     """Print the summary of a segmentation."""
     ny, nx = result.run["shape"]
-    print(f"{result.n_sources} sources in {nx} x {ny} pixels{_history(result)}")
+    _print(f"[bold]{result.n_sources} sources[/] in {nx} x {ny} pixels{_history(result)}")
     print_outputs(result.outputs, result.seconds, result.peak_memory, pixels=ny * nx)
 
 
 def print_outputs(outputs: Mapping[str, Path], seconds: Mapping[str, float], memory: int, *, pixels: int = 0) -> None:
     """Print where the files are, and what they cost."""
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
     total = sum(seconds.values())
     rate = f", {pixels / 1e6 / total:.2f} Mpix/s" if pixels and total else ""
-    table.add_row("time", f"{total:.1f} s{rate}")
-    table.add_row("memory", f"{memory / 2**20:.0f} MiB at most")
-    for kind, path in outputs.items():
-        table.add_row(kind, str(path))
-    console = Console(highlight=False, soft_wrap=True)
-    # A path is of use only whole: the table may be wider than the terminal.
-    console.print(Padding(table, (0, 2)), width=max(console.width, 32 + max(len(str(p)) for p in outputs.values())))
+    rows = {
+        "time": f"{total:.1f} s{rate}",
+        "memory": f"{memory / 2**20:.0f} MiB at most",
+        **{kind: str(path) for kind, path in outputs.items()},
+    }
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        _print(f"  [dim]{name:<{width}}[/]  {escape(value)}")
+
+
+def _print(line: str) -> None:
+    # Never folded: a path is of use only whole.
+    Console(highlight=False).print(line, soft_wrap=True)
 
 
 def _history(result: SegmentResult) -> str:
