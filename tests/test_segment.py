@@ -132,7 +132,7 @@ def test_fluxes_agree_with_photutils(run: str, request: pytest.FixtureRequest) -
     catalog, segments = QTable.read(result.outputs["catalog"]), SegmentationImage(labels_of(result))
     for i, band in enumerate(mosaic.bands):
         # Real pixels minus the frozen sky, in double precision: not the numbers that the kernel summed.
-        data = mosaic.read(whole.box).data[i].astype(float) - recipe.backgrounds[i].level(whole.box)
+        data = mosaic.read(whole.box).data[i].astype(float) - recipe.skies[i].background.level(whole.box)
         error = whole.sigma[i].astype(float)
         bad = ~whole.valid[i]
         theirs = SourceCatalog(np.where(bad, 0, data), segments, error=np.where(bad, 0, error), mask=bad)
