@@ -14,7 +14,7 @@ from starnet.cli.report import print_json, print_outputs
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="DIR", help="Directory for the images.", show_default=False)
 ]
-Tiles = Annotated[bool, typer.Option("--tiles", help="Write tiles of --tile pixels instead of one image a band.")]
+Tiles = Annotated[bool, typer.Option("--tiles", help="Write 8-bit RGB tiles of --tile pixels, too.")]
 
 
 def preprocess(
