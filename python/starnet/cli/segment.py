@@ -77,7 +77,7 @@ def segment(
     """
     from starnet import pipeline
 
-    parameters = {
+    parameters: dict[str, Any] = {
         "threshold": threshold,
         "min_area": min_area,
         "kernel_fwhm": kernel_fwhm,
