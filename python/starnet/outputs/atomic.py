@@ -16,7 +16,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Name a file to write beside `path`; it takes the place of `path` when the block ends well, and is removed otherwise.
+    """Name a file beside `path` that takes its place when the block ends well, and is removed otherwise.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     partial = path.with_name(path.name + ".partial")
     try:
         yield partial
-        os.replace(partial, path)
+        partial.replace(path)
     except BaseException as error:
         partial.unlink(missing_ok=True)
         if not isinstance(error, OSError):
@@ -45,8 +45,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         reason = error.strerror or str(error)
         if error.errno in _NO_ROOM:
             raise StarnetError(
-                f"{path} could not be written ({reason}); the unfinished file was removed: free some disk space and run again"
+                f"{path} could not be written ({reason}); nothing is left of it: free disk space and run again"
             ) from error
         if error.filename is not None and Path(os.fsdecode(error.filename)) == partial:
-            raise StarnetError(f"{path} could not be written ({reason}); check that its folder exists and is writable") from error
+            raise StarnetError(
+                f"{path} could not be written ({reason}); check that its folder exists and is writable"
+            ) from error
         raise

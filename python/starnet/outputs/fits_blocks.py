@@ -1,4 +1,4 @@
-"""FITS at the level of its 2880-byte blocks: what astropy's HDUs, which hold their data whole, cannot write in a stream."""
+"""FITS in blocks of 2880 bytes: what astropy's HDUs, which hold their data whole, cannot write in a stream."""
 
 from __future__ import annotations
 
@@ -48,14 +48,24 @@ def datasum(data: bytes | memoryview, total: int = 0) -> int:
 
 
 def header_bytes(header: fits.Header, data_sum: int | None = None) -> bytes:
-    """Serialize a header; with the sum of its data, sign it with ``DATASUM`` and ``CHECKSUM`` (FITS Standard 4.0, appendix J)."""
+    """Serialize a header; with the sum of its data, sign it with ``DATASUM`` and ``CHECKSUM``.
+
+    References
+    ----------
+    FITS Standard 4.0, appendix J.
+    """
     if data_sum is None:
-        return header.tostring().encode("ascii")
+        return _encode(header)
     header = header.copy()
     header["DATASUM"] = (str(data_sum), "checksum of the data")
     header["CHECKSUM"] = ("0" * 16, "checksum of the HDU")
-    header["CHECKSUM"] = _encode_checksum(datasum(header.tostring().encode("ascii"), data_sum))
-    return header.tostring().encode("ascii")
+    header["CHECKSUM"] = _encode_checksum(datasum(_encode(header), data_sum))
+    return _encode(header)
+
+
+def _encode(header: fits.Header) -> bytes:
+    text: str = header.tostring()
+    return text.encode("ascii")
 
 
 def _encode_checksum(total: int) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from starnet.errors import StarnetError
 from starnet.outputs.atomic import replacing
-from starnet.outputs.fits_blocks import BLOCK, datasum, descriptive_cards, header_bytes, padding
+from starnet.outputs.fits_blocks import datasum, descriptive_cards, header_bytes, padding
 from starnet.tiles import Box
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ def write_segmentation_map(
 ) -> None:
     """Write a label map as a tile-compressed FITS image, holding a few strips of it at a time.
 
-    The image is extension 1, ``SEGMENTATION``: int32, 0 is sky and `n` the object `n` of the catalog. Each tile is a gzip
-    stream of big-endian pixels, which astropy, CFITSIO and DS9 read as an ordinary image. The same labels make the same
-    bytes, for any number of threads.
+    The image is extension 1, ``SEGMENTATION``: int32, 0 is sky and `n` the object `n` of the catalog. Each tile is a
+    gzip stream of big-endian pixels, which astropy, CFITSIO and DS9 read as an ordinary image. The same labels make
+    the same bytes, for any number of threads.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def write_segmentation_map(
     shape : tuple of int
         ``(ny, nx)`` of the map.
     read_rows : callable
-        ``read_rows(y0, y1)`` gives rows ``y0 <= y < y1``, int32 ``(y1 - y0, nx)``. It is called once for each strip, from
-        the bottom up, and may give the same buffer again.
+        ``read_rows(y0, y1)`` gives rows ``y0 <= y < y1``, int32 ``(y1 - y0, nx)``. It is called once for each strip,
+        from the bottom up, and may give the same buffer again.
     header : fits.Header, optional
         WCS and other keywords to keep. Those that describe storage, and ``DATE``, are left out.
     tile : tuple of int
@@ -171,7 +171,9 @@ def _table_header(
 def _assemble(file: IO[bytes], header: fits.Header, lengths: list[int], heap: IO[bytes]) -> None:
     """Write the empty primary HDU, then the table with its heap."""
     ends = np.cumsum(lengths, dtype=np.int64)
-    descriptors = np.stack([lengths, ends - lengths], axis=1).astype(">i4" if header["NAXIS1"] == 8 else ">i8").tobytes()
+    descriptors = (
+        np.stack([lengths, ends - lengths], axis=1).astype(">i4" if header["NAXIS1"] == 8 else ">i8").tobytes()
+    )
     chunk = 1 << 20  # whole words, so that sums of chunks add up
     total = datasum(descriptors)  # 8 or 16 bytes a row: whole words again
     heap.seek(0)
@@ -257,7 +259,10 @@ def read_segmentation_map(path: str | Path, box: Box | None = None) -> Segmentat
         box = Box(0, image.shape[0], 0, image.shape[1]) if box is None else box.clip(image.shape)
         if box.size == 0:
             raise StarnetError(f"{path} has {image.shape[0]} x {image.shape[1]} pixels, and none of them in the box")
-        labels = np.ascontiguousarray(image.section[box.slices], dtype=np.int32)
+        pixels = image.section[box.slices]
+        labels = pixels.astype(np.int32, order="C")
+        if not np.array_equal(labels, pixels):
+            raise StarnetError(f"{path} holds labels that are no 32-bit integers; number its objects anew, from 1")
         header = image.header.copy()
     for axis, start in ((1, box.x0), (2, box.y0)):
         header[f"NAXIS{axis}"] = labels.shape[2 - axis]
