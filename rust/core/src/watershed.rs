@@ -63,8 +63,9 @@ impl Heap {
 /// Floods `landscape` from `markers` (non-zero labels), lowest pixels first, inside `mask` (non-zero); `out` holds the labels, 0
 /// where no flood comes. `connectivity` is 1 (sides) or 2 (corners too).
 ///
-/// A pixel is labelled by the first neighbour that reaches it; of pixels as high as each other the one waiting longer
-/// goes first (Soille & Ansoult 1990, doi:10.1016/0165-1684(90)90127-K). Serial, hence deterministic.
+/// A pixel is labelled by the first neighbour that reaches it. It passes the label on at its own height, or at that of the
+/// highest ridge on the flood's way from its marker; of equals the one waiting longer goes first (Soille & Ansoult 1990,
+/// doi:10.1016/0165-1684(90)90127-K). Serial, hence deterministic.
 ///
 /// Parity: `skimage.segmentation.watershed(landscape, markers, mask=mask, connectivity=connectivity)`, every pixel.
 pub fn watershed(
@@ -110,14 +111,16 @@ pub fn watershed(
     for index in (0..labels.len()).filter(|&i| labels[i] != 0) {
         heap.push(Entry { value: height[index], age: 0, index });
     }
-    let mut age = 1;
-    while let Some(Entry { index, .. }) = heap.pop() {
+    let mut age = 0;
+    while let Some(Entry { value, index, .. }) = heap.pop() {
         for &(dy, dx) in neighbours {
             let next = index.wrapping_add_signed(dy * width as isize + dx);
             if open[next] && labels[next] == 0 {
                 age += 1;
                 labels[next] = labels[index];
-                heap.push(Entry { value: height[next], age, index: next });
+                // The flood does not fall behind a ridge.
+                let value = if height[next] < value { value } else { height[next] };
+                heap.push(Entry { value, age, index: next });
             }
         }
     }

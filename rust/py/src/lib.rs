@@ -2,8 +2,13 @@
 
 mod arrays;
 mod background;
+mod dtypes;
+mod median;
 mod normalize;
 mod objects;
+mod order;
+mod tiling;
+mod watershed;
 
 use pyo3::prelude::*;
 
@@ -13,7 +18,11 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add_function(wrap_pyfunction!(arrays::set_threads, m)?)?;
     background::register(m)?;
+    median::register(m)?;
     normalize::register(m)?;
     objects::register(m)?;
+    order::register(m)?;
+    tiling::register(m)?;
+    watershed::register(m)?;
     Ok(())
 }
