@@ -241,7 +241,7 @@ def test_run_json_tells_what_was_done(kids_run: SegmentResult) -> None:
     content = json.loads((kids_run.directory / "run.json").read_text())
     assert content["sources"] == kids_run.n_sources > 1000
     assert content["model"]["name"] == "classical"
-    assert content["model"]["parameters"]["threshold"] == 1.5
+    assert content["model"]["parameters"]["noise"] > 0.9
     assert content["tile"]["core"] == [400, 400]
     assert set(content["versions"]) >= {"starnet", "numpy", "astropy", "sep"}
     assert content["peak_memory"] > 50e6

@@ -87,9 +87,9 @@ def _pixel_flags(preprocessed: Preprocessed, shape: tuple[int, int]) -> npt.NDAr
     valid, box = preprocessed.valid, preprocessed.box
     covered = valid.any(axis=0)
     flags = np.zeros(covered.shape, np.uint8)
-    flags[covered & ~valid.all(axis=0)] |= Flag.MASKED
+    flags[covered & ~valid.all(axis=0)] |= np.uint8(Flag.MASKED)
     if preprocessed.saturated is not None:
-        flags[preprocessed.saturated] |= Flag.SATURATED
+        flags[preprocessed.saturated] |= np.uint8(Flag.SATURATED)
     edge = np.zeros(covered.shape, bool)
     if not covered.all():
         wide = np.pad(~covered, 1)  # a pixel is at the edge of the coverage if one of its eight neighbours has no data
@@ -99,7 +99,7 @@ def _pixel_flags(preprocessed: Preprocessed, shape: tuple[int, int]) -> npt.NDAr
     edge[:, : 1 if box.x0 == 0 else 0] = True
     edge[edge.shape[0] - (box.y1 == shape[0]) :] = True
     edge[:, edge.shape[1] - (box.x1 == shape[1]) :] = True
-    flags[edge] |= Flag.EDGE
+    flags[edge] |= np.uint8(Flag.EDGE)
     return flags
 
 

@@ -188,6 +188,7 @@ def segment(
         with _disk_full_explained(directory):
             with stopwatch("fit"):
                 fitted = _fitted_recipe(run, mosaic, recipe, threads, progress)
+                engine = _fitted_model(run, mosaic, fitted, engine)
             workers = _workers(mosaic, grid, threads, memory)
             resumed = len(run.finished_tiles)
             shards = Shards(directory, grid)
@@ -202,6 +203,7 @@ def segment(
                 _write_outputs(outputs, mosaic, fitted, catalog, labels, threads, progress)
         summary = {
             **plan,
+            "model": {"name": engine.name, "parameters": dict(engine.parameters)},
             "sources": len(catalog),
             "tiles": len(grid),
             "resumed_tiles": resumed,
@@ -359,6 +361,14 @@ def _fitted_recipe(
         Recipe.fit(mosaic, recipe, threads=threads, progress=_in_pixels(progress, mosaic.shape)).save(path)
     # Read back even when it was just written: a continued run then sees the very same numbers.
     return Recipe.load(path)
+
+
+def _fitted_model(run: RunDirectory, mosaic: Mosaic, recipe: Recipe, engine: Model) -> Model:
+    parameters = run.read_json("model.json")
+    if parameters is None:
+        parameters = dict(engine.fit(mosaic, recipe).parameters)
+        run.write_json("model.json", parameters)
+    return get_model(engine.name, **parameters)
 
 
 def _workers(mosaic: Mosaic, grid: TileGrid, threads: int, memory: int | None) -> int:

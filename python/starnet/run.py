@@ -5,6 +5,7 @@
     RUN/plan.json          inputs and parameters: a directory of another plan is refused
     RUN/ledger.jsonl       one line a finished tile or batch of seam objects, appended
     RUN/recipe.yaml        the fitted recipe, with recipe.background.fits
+    RUN/model.json         the engine's parameters, fitted ones included
     RUN/labels.zarr        label chunks, one a tile, each numbered from 1
     RUN/tiles, RUN/seams   measurements (Parquet) and seam patches, one a tile
     RUN/run.json           written last, with versions, parameters, timings, peak memory
@@ -43,7 +44,7 @@ OUTPUTS = {
     "regions": "sources.reg",
     "overlay": "overlay.png",
 }
-_OWN_FILES = ["run.json", "plan.json", "ledger.jsonl", "recipe.yaml", "recipe.background.fits", *OUTPUTS.values()]
+_OWN_FILES = ["run.json", "plan.json", "ledger.jsonl", "recipe.yaml", "recipe.background.fits", "model.json", *OUTPUTS.values()]
 _OWN_FOLDERS = ["labels.zarr", "tiles", "seams"]
 
 
@@ -162,14 +163,16 @@ class RunDirectory:
         with replacing(self.path / name) as partial:
             partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
+    def read_json(self, name: str) -> Any:
+        """One of the run's JSON files; None where it is not there."""
+        path = self.path / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
     @property
     def summary(self) -> dict[str, Any] | None:
         """The contents of ``run.json``; None while the run is not finished."""
-        path = self.path / "run.json"
-        if not path.exists() or not all((self.path / name).exists() for name in OUTPUTS.values()):
-            return None
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return content
+        content: dict[str, Any] | None = self.read_json("run.json")
+        return content if all((self.path / name).exists() for name in OUTPUTS.values()) else None
 
     def close(self) -> None:
         """Closes the ledger and gives up the lock."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from starnet.recipe import Preprocessed
+from starnet.mosaic import Mosaic
+from starnet.recipe import Preprocessed, Recipe
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,10 @@ class Model(Protocol):
     stride: int
     min_area: int
     splitter: Splitter
+
+    def fit(self, mosaic: Mosaic, recipe: Recipe) -> Self:
+        """The engine with what it has to know of the whole mosaic among its `parameters`; frozen before the first tile."""
+        ...
 
     def maps(self, preprocessed: Preprocessed, *, threads: int | None = None) -> Maps:
         """The maps of a window."""

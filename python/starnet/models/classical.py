@@ -8,16 +8,17 @@ cut.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import sep
 
-from starnet.detection import detection_image, gaussian_kernel
+from starnet.detection import detection_image, detection_noise, gaussian_kernel
 from starnet.models.base import Maps, Splitter
-from starnet.recipe import Preprocessed
+from starnet.mosaic import Mosaic
+from starnet.recipe import Preprocessed, Recipe
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class Classical:
     Parameters
     ----------
     threshold : float
-        Detection threshold on the matched-filtered image, in units of a pixel's noise.
+        Detection threshold on the matched-filtered image, in units of that image's own noise: so it means the same where
+        the pixels' noise is correlated. SExtractor's ``DETECT_THRESH`` is in units of the unfiltered pixels' noise.
     min_area : int
         Smallest number of pixels of an object.
     kernel_fwhm : float
@@ -89,6 +91,8 @@ class Classical:
         Number of deblending levels.
     deblend_contrast : float
         Smallest contrast of a deblended object.
+    noise : float, optional
+        Noise of the matched-filtered image in units of a pixel's; measured by `fit` where it is not given.
 
     Raises
     ------
@@ -96,11 +100,12 @@ class Classical:
         If a parameter is out of its range.
     """
 
-    threshold: float = 1.5
+    threshold: float = 3.0
     min_area: int = 8
     kernel_fwhm: float = 2.5
     deblend_levels: int = 64
     deblend_contrast: float = 0.0005
+    noise: float | None = None
     name: str = field(default="classical", init=False)
     stride: int = field(default=1, init=False)
 
@@ -115,6 +120,8 @@ class Classical:
             raise ValueError(f"deblend_contrast={self.deblend_contrast}: must be between 0 and 1 (no deblending)")
         if not 0 < self.kernel_fwhm <= 100:
             raise ValueError(f"kernel_fwhm={self.kernel_fwhm}: must be positive, and at most 100 pixels")
+        if self.noise is not None and not self.noise > 0:
+            raise ValueError(f"noise={self.noise}: must be positive")
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -136,9 +143,18 @@ class Classical:
         """The deblending of `sep`."""
         return SepDeblender(self.threshold, self.min_area, self.deblend_levels, self.deblend_contrast)
 
+    def fit(self, mosaic: Mosaic, recipe: Recipe) -> Self:
+        """Measures the noise of the detection image."""
+        if self.noise is not None:
+            return self
+        return replace(self, noise=detection_noise(mosaic, recipe, self.kernel))
+
     def maps(self, preprocessed: Preprocessed, *, threads: int | None = None) -> Maps:
         """The detection image and where it exceeds the threshold."""
+        if self.noise is None:
+            raise ValueError("the noise of the detection image is not known: use the engine that fit() returns")
         detection = detection_image(preprocessed, self.kernel, threads=threads)
+        detection /= np.float32(self.noise)
         # The comparison that sep makes: greater, in float32.
         foreground = detection > np.float32(self.threshold)
         return Maps(foreground, detection, np.empty((0, *detection.shape), np.float32))
