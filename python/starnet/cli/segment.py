@@ -29,7 +29,9 @@ def _classical(**settings: Any) -> Any:
 # These are passed on only where they are given: the defaults live in the model, and are here for the help alone.
 Threshold = Annotated[
     float | None,
-    _classical(min=0, help="Detection threshold, in sigma of the background noise.", show_default="1.5"),
+    _classical(
+        min=0, help="Detection threshold on the matched-filtered image, in sigma of its noise.", show_default="3"
+    ),
 ]
 MinArea = Annotated[int | None, _classical(min=1, help="Fewest pixels of a source.", show_default="8")]
 KernelFwhm = Annotated[
