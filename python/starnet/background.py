@@ -1,9 +1,9 @@
 """Sky background and noise of a mosaic from a mesh of sigma-clipped boxes.
 
-The method is SExtractor's [1]_ with the statistics of `photutils.background.Background2D`: boxes are sigma-clipped, boxes
-without enough sky are filled from their neighbours, the mesh is median filtered and carried to the pixels by a bicubic
-spline. The mesh is measured once over the whole mosaic and then frozen: the background of a pixel depends on its position
-alone, never on the window in which it is asked for.
+The method is SExtractor's [1]_ with the statistics of `photutils.background.Background2D`: boxes are sigma-clipped,
+boxes without enough sky are filled from their neighbours, the mesh is median filtered and carried to the pixels by a
+bicubic spline. The mesh is measured once over the whole mosaic and then frozen: the background of a pixel depends on
+its position alone, never on the window in which it is asked for.
 
 References
 ----------
@@ -12,7 +12,6 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -22,6 +21,7 @@ import numpy.typing as npt
 from astropy.io import fits
 
 from starnet import _core
+from starnet.arrays import image as as_image
 from starnet.tiles import Box
 
 __all__ = ["Background", "BackgroundBuilder", "mesh_background"]
@@ -62,7 +62,7 @@ class Background:
         threads: int | None = None,
     ) -> Background:
         """Measure an image that is in memory; parameters as for `mesh_background`."""
-        pixels = _image(image)
+        pixels = as_image(image, name="image", dtype=np.float32)
         builder = BackgroundBuilder(
             pixels.shape, box_size, exclude_percentile=exclude_percentile, filter_size=filter_size, threads=threads
         )
@@ -128,7 +128,7 @@ class Background:
         return spline.expand((box.y0, box.x0), box.shape, out, threads)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The splines are made again where they are needed: they hold no more than the meshes, and stay in their process.
+        # The splines hold no more than the meshes: they are made again where they are needed.
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
@@ -142,8 +142,8 @@ class BackgroundBuilder:
     box_size : int
         Side of a box in pixels; no larger than the mosaic in either direction.
     exclude_percentile : float
-        Boxes with more than this percentage of their pixels masked, clipped or beyond the mosaic's edge are filled from their
-        neighbours. Where no box passes, those with at least half as many good pixels as the best one count.
+        Boxes with more than this percentage of their pixels masked, clipped or beyond the mosaic's edge are filled from
+        their neighbours. Where no box passes, those with at least half as many good pixels as the best one count.
     filter_size : int
         Side, in boxes, of the median filter of the mesh; odd.
     sigma : float
@@ -203,7 +203,8 @@ class BackgroundBuilder:
         """
         by = self.box_shape[0]
         y1 = y0 + rows.shape[0]
-        if rows.shape[1] != self.shape[1] or y0 % by or y0 < 0 or y1 > self.shape[0] or (y1 % by and y1 != self.shape[0]):
+        whole_boxes = y0 % by == 0 and (y1 % by == 0 or y1 == self.shape[0])
+        if rows.shape[1] != self.shape[1] or not (whole_boxes and 0 <= y0 < y1 <= self.shape[0]):
             raise ValueError(
                 f"a strip of {rows.shape} pixels from row {y0} does not consist of whole boxes of {self.box_shape} "
                 f"of a mosaic of {self.shape}"
@@ -281,8 +282,8 @@ def mesh_background(
 
     Raises
     ------
-    ValueError
-        If no pixel is good, or a parameter is out of range.
+    TypeError, ValueError
+        If no pixel is good, or an argument is of the wrong type, shape or value.
 
     Notes
     -----
@@ -290,7 +291,7 @@ def mesh_background(
     mode, standard deviation, both of pixels clipped at 3 sigma) to rounding, but for boxes that are filled: of boxes
     equally far from one that is missing, photutils takes some, this function all. Statistics and spline are in float64.
     """
-    pixels = _image(a)
+    pixels = as_image(a, dtype=np.float32)
     outside = None if coverage_mask is None else np.asarray(coverage_mask, dtype=bool)
     excluded = outside if mask is None else np.asarray(mask, dtype=bool)
     if mask is not None and outside is not None:
@@ -304,13 +305,6 @@ def mesh_background(
         for image in images:
             image[outside] = 0
     return images
-
-
-def _image(a: npt.ArrayLike) -> Float32:
-    image = np.asarray(a)
-    if image.ndim != 2 or image.size == 0 or image.dtype.kind not in "buif":
-        raise ValueError(f"an image is a 2-D array of real numbers with at least one pixel, not {image.shape} {image.dtype}")
-    return np.asarray(image, dtype=np.float32)
 
 
 def _mesh_shape(shape: tuple[int, int], box_shape: tuple[int, int]) -> tuple[int, int]:

@@ -14,11 +14,13 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from starnet import _core
 from starnet.arrays import Array, image, output, pair
+from starnet.background import mesh_background
 from starnet.percentiles import StreamingPercentiles, percentiles
 
 __all__ = [
     "StreamingPercentiles",
     "median_filter",
+    "mesh_background",
     "normalize",
     "percentiles",
     "rolling_median",

@@ -36,8 +36,8 @@ class Sky:
     background : Background
         Measured with the sources masked.
     noise_factor : float or None
-        The noise of a pixel is ``noise_factor / sqrt(ivar)``; None where the band has no weight map: then it is
-        the background's rms. The factor is the scatter of ``(data - level) * sqrt(ivar)`` in sky pixels: 1 if the weight
+        The noise of a pixel is ``noise_factor / sqrt(ivar)``; None where the band has no weight map: then it is the
+        background's rms. The factor is the scatter of ``(data - level) * sqrt(ivar)`` in sky pixels: 1 if the weight
         map states the scatter of single pixels, below 1 where resampling has correlated them.
     """
 
@@ -45,8 +45,10 @@ class Sky:
     noise_factor: float | None
 
     def sigma(self, box: Box, ivar: Float32 | None, *, threads: int | None = None) -> Float32:
-        """1-sigma noise of the pixels of a box, ``(ny, nx)`` float32, in the unit of the image; inf where it is not known."""
-        if self.noise_factor is not None and ivar is not None:
+        """1-sigma noise of the pixels of a box, ``(ny, nx)`` float32, in the unit of the image; inf where unknown."""
+        if self.noise_factor is not None:
+            if ivar is None:
+                raise ValueError("the noise was fitted with a weight map, but there is none now")
             return _noise_from_weight(ivar, self.noise_factor)
         sigma = self.background.rms(box, threads=threads)
         sigma[sigma <= 0] = np.inf
@@ -66,8 +68,9 @@ def fit_sky(
 ) -> tuple[Sky, ...]:
     """Measure background and noise of every band, sources masked, in two passes over the mosaic.
 
-    The first pass clips sources only by sigma. The second masks, in all bands, the pixels where the mean over 3 x 3 pixels
-    of the first pass' signal-to-noise ratio of any band exceeds a threshold, and their neighbours, and measures again.
+    The first pass clips sources only by sigma. The second masks, in all bands, the pixels where the mean over 3 x 3
+    pixels of the first pass' signal-to-noise ratio of any band exceeds a threshold, and their neighbours, and measures
+    again.
 
     Parameters
     ----------
@@ -109,10 +112,10 @@ def fit_sky(
         pixels = mosaic.read(strip)
         for i, fit in enumerate(clipped):
             masked = ~pixels.valid[i]
-            level = fit.level.add_rows(strip.y0, pixels.data[i], masked)
+            boxes = fit.level.add_rows(strip.y0, pixels.data[i], masked)
             if fit.noise is not None and pixels.ivar is not None:
                 # There is no smooth level yet: each box loses its own.
-                own = _replicate(level, box_shape, strip.shape)
+                own = _replicate(boxes, box_shape, strip.shape)
                 snr = noise_units(pixels.data[i], own, _noise_from_weight(pixels.ivar[i], 1.0))
                 fit.noise.add_rows(strip.y0, snr, masked)
     first = [fit.finish(1.0) for fit in clipped]
@@ -141,7 +144,7 @@ def fit_sky(
 
 
 def strips(mosaic: Mosaic, multiple: int, stage: str, progress: Progress | None) -> Iterator[Box]:
-    """Strips over the whole width of a mosaic, a multiple of `multiple` rows high, in order; reports those that are done."""
+    """Strips over the width of a mosaic, a multiple of `multiple` rows high, in order; reports those that are done."""
     ny, nx = mosaic.shape
     height = multiple * max(1, _STRIP_PIXELS // (len(mosaic.bands) * nx * multiple))
     total = -(-ny // height)
@@ -194,5 +197,5 @@ class _BandFit:
             ) from error
         scatter = 1.0 if self.noise is None else self.noise.median_rms()
         if not scatter > 0 or background.rms_mesh.max() == 0:
-            raise StarnetError(f"band {self.name} is constant, so that it has no noise to measure; is it the science image?")
+            raise StarnetError(f"band {self.name} is constant: there is no noise to measure; is it the science image?")
         return Sky(background, None if self.noise is None or factor is None else factor * scatter)
