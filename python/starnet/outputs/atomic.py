@@ -47,7 +47,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             raise StarnetError(
                 f"{path} could not be written ({reason}); nothing is left of it: free disk space and run again"
             ) from error
-        if error.filename is not None and Path(os.fsdecode(error.filename)) == partial:
+        if error.filename is not None and os.fsdecode(error.filename).startswith(str(partial)):
             raise StarnetError(
                 f"{path} could not be written ({reason}); check that its folder exists and is writable"
             ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -55,10 +56,11 @@ def write_catalog(table: Table, path: str | Path) -> None:
 
     Notes
     -----
-    Missing numbers are NaN in all formats; other missing values are null, but false or empty in FITS, which has nulls
-    for integers alone. Give magnitudes the unit ``mag``: neither FITS nor VOTable knows ``mag(AB)``. Units unknown to
-    FITS (``electron / s``, ``mag(AB)``) go into astropy's own comments, so that astropy reads them back without a
-    warning, and into the description (``TCOMM``) for all other programs. VOTable widens unsigned integers.
+    Missing numbers are NaN and missing text is empty, for not all formats know the difference; other missing values are
+    null, but false in FITS, which has nulls for integers alone. Give magnitudes the unit ``mag``: neither FITS nor
+    VOTable knows ``mag(AB)``. Units unknown to FITS (``electron / s``, ``mag(AB)``) go into astropy's own comments, so
+    that astropy reads them back without a warning, and into the description (``TCOMM``) for all other programs. VOTable
+    widens unsigned integers.
     """
     form = _format_of(path)
     table = QTable(table, copy=False)
@@ -82,7 +84,7 @@ def read_catalog(path: str | Path) -> QTable:
     Returns
     -------
     QTable
-        Columns with units, masked only where a value is missing that cannot be NaN.
+        Columns with units, masked only where an integer or a truth value is missing.
 
     Raises
     ------
@@ -100,11 +102,13 @@ def read_catalog(path: str | Path) -> QTable:
 
 
 def _tidy(column: Any) -> Any:
-    """Give a column in native byte order, with NaN for missing numbers and a mask only if something else is missing."""
+    """Give a column in native byte order; NaN is for missing numbers, empty for missing text, a mask for the rest."""
     values = column.astype(column.dtype.newbyteorder("="), copy=False)
     if isinstance(values, Masked | MaskedColumn):
         if values.dtype.kind == "f":
             values = values.filled(np.nan * values.unit if isinstance(values, Masked) else np.nan)
+        elif values.dtype.kind == "U":
+            values = values.filled("")
         elif not np.any(values.mask):
             values = values.unmasked if isinstance(values, Masked) else Column(values.data.data, unit=values.unit)
     values.info.description = column.info.description
@@ -123,6 +127,15 @@ def _to_json(value: Any) -> str:
 
 def _write_fits(table: QTable, path: Path) -> None:
     """Write a binary table, ``CATALOG``, in extension 1."""
+    try:
+        _write_fits_table(table, path)
+    except OSError as error:
+        if error.errno is None:  # astropy found fewer bytes written than asked for, and does not know why
+            raise OSError(errno.ENOSPC, str(error)) from error
+        raise
+
+
+def _write_fits_table(table: QTable, path: Path) -> None:
     table = table.copy(copy_data=False)
     metadata, table.meta = table.meta, {}
     for name in table.colnames:
@@ -290,7 +303,12 @@ def _from_info(text: str) -> Any:
 
 def _read_votable(path: Path) -> QTable:
     element = votable.parse(path).get_first_table()
-    table = QTable(element.to_table(use_names_over_ids=True))
+    table = element.to_table(use_names_over_ids=True)
+    for column in table.itercols():
+        if column.unit is not None:
+            # VOTable's parser makes a unit of its own of each that it does not know, and no two of them are equal.
+            column.unit = u.Unit(str(column.unit), parse_strict="silent")
+    table = QTable(table)
     table.meta = {info.name: _from_info(info.value) for info in element.infos}
     return table
 
