@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from astropy.table import QTable
 
 import starnet
+from starnet.flags import Flag
+from starnet.pipeline import segment
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -105,6 +108,20 @@ def test_no_file_names_a_path_of_some_machine() -> None:
 
 def test_the_pattern_of_that_test_finds_such_a_path() -> None:
     assert re.search(rb"(?<![\w.~/-])/(?:home)/\w", b"x = '/" + b"home/somebody/image.fits'")
+
+
+def test_the_catalog_page_has_the_columns_of_a_catalog(field: Path) -> None:
+    page = (REPOSITORY / "docs" / "catalog.md").read_text()
+    documented = {
+        name.replace("BAND", "F606W")
+        for row in re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    } - {flag.name for flag in Flag}
+    segment(["F606W.fits"], "run", threads=1)
+    columns = set(QTable.read("run/catalog.fits").colnames)
+    assert documented - {"ra", "dec"} == columns  # these bands have no WCS
+    for flag in Flag:
+        assert f"| {flag.value} | `{flag.name}` | {flag.description} |" in page
 
 
 def test_citation_names_this_version_and_the_licence() -> None:
