@@ -20,6 +20,7 @@ from starnet import seed
 from starnet.background import Background
 from starnet.errors import StarnetError
 from starnet.filters import normalize
+from starnet.planes import quiet
 from starnet.recipe_parameters import RECIPES, Config, NoiseRecipe, SeedRecipe
 from starnet.seed import SeedScale
 from starnet.sky import Progress, Sky, fit_sky
@@ -258,10 +259,10 @@ class Recipe:
         except (KeyError, TypeError, ValueError) as error:
             raise StarnetError(f"{path}: the 'fitted' section is damaged ({error}); delete it to fit anew") from error
         try:
-            with fits.open(meshes, memmap=False) as hdus:
+            with quiet(), fits.open(meshes, memmap=False) as hdus:
                 backgrounds = [Background.from_hdus(hdus["LEVEL", i], hdus["RMS", i]) for i in range(1, len(names) + 1)]
                 belongs = [hdus["LEVEL", i].header["BAND"] for i in range(1, len(names) + 1)] == list(names)
-        except (OSError, KeyError, ValueError, TypeError) as error:
+        except (OSError, LookupError, ValueError, TypeError, fits.VerifyError) as error:
             raise StarnetError(
                 f"{path} needs the meshes in {meshes.name} beside it, which cannot be read ({error}); "
                 "delete the 'fitted' section to fit anew"

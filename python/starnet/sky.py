@@ -51,6 +51,11 @@ class Sky:
                 raise ValueError("the noise was fitted with a weight map, but there is none now")
             return _noise_from_weight(ivar, self.noise_factor)
         sigma = self.background.rms(box, threads=threads)
+        noisy = self.background.rms_mesh > 0
+        if not noisy.all():
+            # Boxes of equal pixels: the spline swings about 0 there, and what it gives is no noise.
+            by, bx = self.background.box_shape
+            sigma[~noisy[np.arange(box.y0, box.y1) // by][:, np.arange(box.x0, box.x1) // bx]] = np.inf
         sigma[sigma <= 0] = np.inf
         return sigma
 
