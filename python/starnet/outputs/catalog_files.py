@@ -233,7 +233,10 @@ def _write_parquet(table: QTable, path: Path) -> None:
         arrays.append(pa.array(plain[name].data.data, mask=np.ma.getmaskarray(plain[name])))
         about = {key: str(value) for key, value in (("unit", info.unit), ("description", info.description)) if value}
         fields.append(pa.field(name, arrays[-1].type, metadata=about))
-    schema = pa.schema(fields, metadata={_ASTROPY_META: "\n".join(meta.get_yaml_from_table(plain))})
+    about_all = {_ASTROPY_META: "\n".join(meta.get_yaml_from_table(plain))}
+    # astropy's reader wants the length of text columns told.
+    about_all |= {f"table::len::{c.name}": str(c.dtype.itemsize // 4) for c in plain.itercols() if c.dtype.kind == "U"}
+    schema = pa.schema(fields, metadata=about_all)
     with path.open("wb") as file:
         parquet.write_table(pa.Table.from_arrays(arrays, schema=schema), file, compression="zstd", use_dictionary=False)
 
