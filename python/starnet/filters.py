@@ -43,7 +43,8 @@ def median_filter(
     Equal to ``scipy.ndimage.median_filter(a, size=size, mode=mode)`` bit for bit where no NaN is in reach: the window
     of pixel ``y`` is ``y - k // 2 ... y + k - 1 - k // 2``, odd or even, and the result its value of rank
     ``ky * kx // 2``. Zeros of different sign are equal to SciPy, which returns either; here -0.0 comes before 0.0.
-    64-bit integers are exact here, rounded to float64 there.
+    Two things are exact here and not there (SciPy 1.17): 64-bit integers, and "reflect" where the window reaches over
+    the border by four times the image or more.
 
     Parameters
     ----------

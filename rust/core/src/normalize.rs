@@ -26,7 +26,8 @@ impl Scale {
         match self.range {
             0.0 if v.is_nan() => v,
             0.0 => 0.0,
-            range => (v.clamp(self.lo, self.hi) - self.lo) / range,
+            // `+ 0.0` leaves no negative zero, of which NumPy's clip may or may not keep the sign.
+            range => (v.clamp(self.lo, self.hi) - self.lo) / range + 0.0,
         }
     }
 }

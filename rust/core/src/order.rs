@@ -1,7 +1,7 @@
 //! Exact order statistics of any number of pixels, in bounded memory.
 //!
-//! Radix selection: each pass over the pixels counts the next 16 bits of the order-preserving keys of those that can still
-//! be one of the wanted. 8- and 16-bit types need one pass, 32-bit types two, 64-bit types four. The counts do not
+//! Radix selection: each pass over the pixels counts the next 16 bits of the order-preserving keys of those that can
+//! still be one of the wanted. 8- and 16-bit types need one pass, 32-bit types two, 64-bit types four. The counts do not
 //! depend on how the pixels are cut into chunks, nor on threads.
 
 use rayon::prelude::*;
@@ -17,8 +17,8 @@ const GRAIN: usize = 1 << 18;
 /// Finds the values of given ranks among all pixels that are not NaN.
 ///
 /// Show every chunk to [`add`](Self::add); when all were seen, say with [`choose`](Self::choose) which ranks of the
-/// [`count`](Self::count) are wanted, close the pass with [`end_pass`](Self::end_pass), and go through the same chunks again until it
-/// returns the values.
+/// [`count`](Self::count) are wanted, close the pass with [`end_pass`](Self::end_pass), and go through the same chunks
+/// again until it says that the [`values`](Self::values) are found.
 #[derive(Debug, Clone)]
 pub struct OrderStatistics<T> {
     skip_infinite: bool,
@@ -217,7 +217,11 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn equals_sorting(values in prop::collection::vec(any::<f64>(), 1..200), chunk in 20usize..50, pick in any::<[u64; 3]>()) {
+        fn equals_sorting(
+            values in prop::collection::vec(any::<f64>(), 1..200),
+            chunk in 20usize..50,
+            pick in any::<[u64; 3]>(),
+        ) {
             let mut sorted: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
             sorted.sort_by(f64::total_cmp);
             prop_assume!(!sorted.is_empty());
@@ -227,7 +231,10 @@ mod tests {
         }
 
         #[test]
-        fn equals_sorting_of_near_values(values in prop::collection::vec(-3i32..3, 1..200), bytes in prop::collection::vec(any::<i8>(), 1..99)) {
+        fn equals_sorting_of_near_values(
+            values in prop::collection::vec(-3i32..3, 1..200),
+            bytes in prop::collection::vec(any::<i8>(), 1..99),
+        ) {
             let floats: Vec<f32> = values.iter().map(|&v| v as f32 * 1e-40).collect();
             let mut sorted = floats.clone();
             sorted.sort_by(f32::total_cmp);

@@ -10,8 +10,8 @@ use crate::{Border, Error, Real, Result, View2, ViewMut2, with_threads};
 /// `step == 1` is [`median_filter`]. Otherwise the median is evaluated at nodes only, and interpolated between them.
 /// The nodes of an axis of `n` pixels are the pixels `anchor + i * step`, and its first and last pixel, so that nothing
 /// is extrapolated. A pixel with nodes `y0 <= y < y1` around it has weights `ty = (y - y0) / (y1 - y0)`, `1 - ty`, and
-/// likewise along x; its value is `sum(w v) / sum(w)` in float64 over the corners with `w > 0`, taken in the order (y0, x0),
-/// (y0, x1), (y1, x0), (y1, x1). [`Nan::Ignore`] leaves out corners that are NaN.
+/// likewise along x; its value is `sum(w v) / sum(w)` in float64 over the corners with `w > 0`, taken in the order
+/// (y0, x0), (y0, x1), (y1, x0), (y1, x1). [`Nan::Ignore`] leaves out corners that are NaN.
 #[allow(clippy::too_many_arguments)]
 pub fn rolling_median<T: Real>(
     a: View2<'_, T>,

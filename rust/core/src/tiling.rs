@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use crate::{Border, Error, Result, View2, ViewMut2, with_threads};
 
-/// Copies the windows that begin at `origins` `(y, x)` into `tiles`; they may stick out of the image, which goes on there as `border` says,
-/// or with `fill`.
+/// Copies the windows that begin at `origins` `(y, x)` into `tiles`; they may stick out of the image, which goes on there
+/// as `border` says, or with `fill`.
 ///
 /// Parity: the same windows of `numpy.pad(a, ...)`.
 pub fn extract_tiles<T: Copy + Send + Sync>(
@@ -53,8 +53,8 @@ pub fn extract_tiles<T: Copy + Send + Sync>(
     Ok(())
 }
 
-/// Blends tiles that begin at `origins`, and may stick out, into `out`: `sum(w t) / sum(w)` in float32, summed in the order
-/// of the tiles; NaN where the weights add up to 0. `weights` is the same for all tiles; 1 if there is none.
+/// Blends tiles that begin at `origins`, and may stick out, into `out`: `sum(w t) / sum(w)` in float32, summed in the
+/// order of the tiles; NaN where the weights add up to 0. `weights` is the same for all tiles; 1 if there is none.
 ///
 /// Parity: the same sums in NumPy, bit for bit.
 pub fn stitch(

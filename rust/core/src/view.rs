@@ -119,7 +119,7 @@ impl<'a, T> ViewMut2<'a, T> {
         unsafe { std::slice::from_raw_parts_mut(self.ptr.add(y * self.row_stride), self.shape.1) }
     }
 
-    /// The blocks between these cuts (ascending, each from 0 to the end of its axis), row by row, to be filled in parallel.
+    /// The blocks between these cuts (ascending, from 0 to the end of the axis), row by row, to be filled in parallel.
     ///
     /// # Panics
     /// If the cuts are not such.

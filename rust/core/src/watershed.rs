@@ -60,12 +60,12 @@ impl Heap {
     }
 }
 
-/// Floods `landscape` from `markers` (non-zero labels), lowest pixels first, inside `mask` (non-zero); `out` holds the labels, 0
-/// where no flood comes. `connectivity` is 1 (sides) or 2 (corners too).
+/// Floods `landscape` from `markers` (non-zero labels), lowest pixels first, inside `mask` (non-zero); `out` holds the
+/// labels, 0 where no flood comes. `connectivity` is 1 (sides) or 2 (corners too).
 ///
-/// A pixel is labelled by the first neighbour that reaches it. It passes the label on at its own height, or at that of the
-/// highest ridge on the flood's way from its marker; of equals the one waiting longer goes first (Soille & Ansoult 1990,
-/// doi:10.1016/0165-1684(90)90127-K). Serial, hence deterministic.
+/// A pixel is labelled by the first neighbour that reaches it. It passes the label on at its own height, or at that of
+/// the highest ridge on the flood's way from its marker; of equals the one waiting longer goes first (Soille & Ansoult
+/// 1990, doi:10.1016/0165-1684(90)90127-K). Serial, hence deterministic.
 ///
 /// Parity: `skimage.segmentation.watershed(landscape, markers, mask=mask, connectivity=connectivity)`, every pixel.
 pub fn watershed(

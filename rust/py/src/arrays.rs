@@ -41,11 +41,12 @@ pub fn view_mut<'a, T: Element>(a: &'a mut PyReadwriteArray2<'_, T>) -> PyResult
     let mut v = a.as_array_mut();
     let (shape, strides) = (v.dim(), [v.strides()[0], v.strides()[1]]);
     let rows_apart = strides[0] >= shape.1 as isize || shape.0 <= 1;
-    if !(rows_apart && (strides[1] == 1 || shape.1 <= 1)) {
+    let empty = shape.0 == 0 || shape.1 == 0;
+    if !(empty || rows_apart && (strides[1] == 1 || shape.1 <= 1)) {
         return Err(PyValueError::new_err("out: the pixels of a row must be contiguous (C order)"));
     }
     // SAFETY: `a` is the only borrow of a live, writable array; unit stride inside a row and rows that do not overlap
-    // were just checked.
+    // were just checked, unless there are no pixels at all.
     Ok(unsafe { ViewMut2::from_raw(v.as_mut_ptr(), shape, strides[0].unsigned_abs()) })
 }
 

@@ -31,19 +31,18 @@ fn extract_tiles<'py>(
         let mut array = borrowed.as_array_mut();
         let (n, ny, nx) = array.dim();
         let strides = [array.strides()[0], array.strides()[1], array.strides()[2]];
-        let apart = (strides[2] == 1 || nx <= 1)
+        let apart = n * ny * nx == 0 || (strides[2] == 1 || nx <= 1)
             && (strides[1] >= nx as isize || ny <= 1)
             && (strides[0] >= (strides[1] * ny as isize).max(nx as isize) || n <= 1);
         if !apart {
             return Err(PyValueError::new_err("out: the pixels of a row must be contiguous (C order)"));
         }
         let pointer: *mut T = array.as_mut_ptr();
+        let plane = |i: usize| pointer.wrapping_offset(i as isize * strides[0]);
         let tiles = (0..n)
-            // SAFETY: `borrowed` is the only borrow of a live, writable array; that its rows are contiguous and do not overlap, and nor do its
-            // planes, was just checked.
-            .map(|i| unsafe {
-                ViewMut2::from_raw(pointer.offset(i as isize * strides[0]), (ny, nx), strides[1].unsigned_abs())
-            })
+            // SAFETY: `borrowed` is the only borrow of a live, writable array; that its rows are contiguous and that
+            // neither they nor its planes overlap was just checked, unless there are no pixels at all.
+            .map(|i| unsafe { ViewMut2::from_raw(plane(i), (ny, nx), strides[1].unsigned_abs()) })
             .collect();
         py.detach(|| tiling::extract_tiles(input, &origins, border, fill as T, tiles, threads)).map_err(to_py)
     })
