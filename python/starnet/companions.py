@@ -67,9 +67,7 @@ class Source:
         path = re.sub(r"(\[[^][]*\])+$", "", rest)
         brackets = re.findall(r"\[([^][]*)\]", rest[len(path) :])
         if len(brackets) > 2 or (len(brackets) == 2 and not brackets[1].isdigit()):
-            raise StarnetError(
-                f"{text} has more in brackets than an HDU and a plane: write {path}[SCI] or {path}[SCI][0]"
-            )
+            raise StarnetError(f"{text} has more in brackets than HDU and plane: write {path}[SCI] or {path}[SCI][0]")
         return cls(Path(path), name or None, (brackets or [""])[0] or None)
 
     @classmethod

@@ -234,6 +234,8 @@ def open_plane(hdu: Hdu, plane: int | None = None) -> Plane:
         raise StarnetError(f"{hdu} has no plane [{k}]: choose one of {hdu}[0] to {hdu}[{count - 1}]")
     name = hdu.selector if count == 1 else f"{hdu.selector}][{k}"
     bits = int(hdu.header["BITPIX"])
+    if bits not in _DTYPES:
+        raise StarnetError(f"{hdu} has pixels of an unknown type (BITPIX = {bits}): write it with 32-bit floats")
     if hdu.packed:
         return PackedPlane(hdu.path, name, shape, hdu.index, k)
     if hdu.tile is not None:
@@ -252,5 +254,9 @@ def _scaling(hdu: Hdu) -> tuple[float, float, int | None]:
     for key, value in cards.items():
         if value is not None and number([hdu.header], key) is None:
             raise StarnetError(f"{hdu} has a {key} that is no number ({value!r}): mend its header")
-    scale, zero, blank = (None if value is None else float(value) for value in cards.values())
-    return 1.0 if scale is None else scale, 0.0 if zero is None else zero, None if blank is None else int(blank)
+    scale, zero, blank = cards.values()
+    return (
+        1.0 if scale is None else float(scale),
+        0.0 if zero is None else float(zero),
+        None if blank is None else int(blank),  # of up to 64 bits, more than a float holds
+    )

@@ -11,12 +11,12 @@ import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
-from astropy.wcs.utils import proj_plane_pixel_area
+from astropy.wcs.utils import proj_plane_pixel_area, proj_plane_pixel_scales
 
 from starnet.errors import StarnetError
 from starnet.hdus import card, number
 from starnet.instruments import Instrument
-from starnet.planes import first_line, quiet
+from starnet.planes import quiet
 
 #: Where filters are named. ACS puts its two wheels into FILTER1 and FILTER2, WFPC2 into FILTNAM1; BAND0 is of the
 #: Legacy Surveys' cutouts, the long one of Rubin's and HSC's coadds.
@@ -185,12 +185,15 @@ def celestial_wcs(header: fits.Header, name: str) -> tuple[fits.Header, bool] | 
             wcs = WCS(header)
             if not wcs.has_celestial:
                 return None
-            cards = wcs.celestial.to_header(relax=True)
-            # A projection that cannot be set up (a singular matrix...) shows only now.
-            WCS(cards).all_pix2world(0, 0, 0)
+            wcs = wcs.celestial
+            cards = wcs.to_header(relax=True)
+            WCS(cards).all_pix2world(0, 0, 0)  # a projection that cannot be set up shows only now
+            if proj_plane_pixel_area(wcs) < 1e-6 * np.prod(proj_plane_pixel_scales(wcs)):
+                raise ValueError("the axes of its pixels are parallel")
     except Exception as error:  # wcslib has an exception for each of its complaints
+        why = str(error).strip().rpartition("\n")[2].rstrip(".")  # before it, where in wcslib
         raise StarnetError(
-            f"{name} has a WCS that cannot be understood ({first_line(error)}): mend it, or blank CTYPE1 and CTYPE2"
+            f"{name} has a WCS that cannot be understood ({why}): mend it, or blank CTYPE1 and CTYPE2"
         ) from error
     return cards, bool(tables)
 

@@ -103,10 +103,11 @@ def physical(raw: NDArray[Any], scale: float, zero: float, blank: int | None) ->
         values = flipped.view("i1") if kind == "u" else flipped
     else:
         values = raw.astype(working)
-        if scale != 1:
-            values *= scale
-        if zero != 0:
-            values += zero
+        with np.errstate(over="ignore", invalid="ignore"):
+            if scale != 1:
+                values *= scale
+            if zero != 0:
+                values += zero
     if blank is not None and kind != "f" and (missing := raw == blank).any():
         values = values.astype(working)
         values[missing] = np.nan
