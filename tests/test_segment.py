@@ -17,10 +17,11 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable
 from astropy.wcs import WCS
-from starnet.mosaic import Mosaic
 
 from starnet.errors import StarnetError
 from starnet.flags import Flag
+from starnet.mosaic import Mosaic
+from starnet.outputs.photutils_bridge import source_catalog
 from starnet.pipeline import SegmentResult, segment
 from starnet.recipe import Recipe
 from starnet.run import OUTPUTS
@@ -141,6 +142,20 @@ def test_fluxes_agree_with_photutils(run: str, request: pytest.FixtureRequest) -
         rounding = 1e-5 * np.maximum(np.abs(theirs.segment_flux), theirs.segment_flux_err)
         np.testing.assert_array_less(np.abs(ours - theirs.segment_flux), rounding + 1e-12)
         np.testing.assert_allclose(catalog[f"flux_err_{band.name}"].value, theirs.segment_flux_err, rtol=1e-5)
+
+
+def test_photutils_catalog_is_one_call_away(xdf_run: SegmentResult, xdf: list[Path], tmp_path: Path) -> None:
+    theirs = source_catalog(xdf_run.directory, "F606W")
+    ours = QTable.read(xdf_run.outputs["catalog"])
+    np.testing.assert_array_equal(theirs.labels, ours["id"])
+    np.testing.assert_allclose(theirs.segment_flux, ours["flux_F606W"].value, rtol=1e-5, atol=1e-6)
+    assert np.all(theirs.kron_flux[ours["snr"] > 100] > 0)
+    with pytest.raises(StarnetError, match="choose one of F160W"):
+        source_catalog(xdf_run.directory, "F105W")
+    with pytest.raises(StarnetError, match="not those of"):
+        source_catalog(xdf_run.directory, inputs=xdf[:1])
+    with pytest.raises(StarnetError, match="no finished run"):
+        source_catalog(tmp_path)
 
 
 def test_positions_agree_with_astropy(decals: list[Path], decals_run: SegmentResult) -> None:

@@ -72,8 +72,8 @@ SAMPLES_PER_AXIS = 8
 def detection_noise(mosaic: Mosaic, recipe: Recipe, kernel: npt.NDArray[np.float32]) -> float:
     """Scatter of the detection image where there is sky.
 
-    It is 1 for white noise. Drizzled or PSF-matched images have correlated noise, which a matched filter does not average out:
-    a threshold in units of this scatter means the same on all of them.
+    It is 1 for white noise. Drizzled or PSF-matched images have correlated noise, which a matched filter does not
+    average out: a threshold in units of this scatter means the same on all of them.
 
     Measured as the median, over boxes of 64 pixels, of the sigma-clipped scatter in windows that are spread evenly over
     the mosaic, all of it where it is small; not on the tiles of a run.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from starnet.tiles import Box
 SPLIT_WINDOW = 2048
 """Largest side, in pixels, of a component that is split whole; a larger one is cut by a grid fixed to the mosaic."""
 
-Columns = dict[str, npt.NDArray[np.generic]]
+Columns = dict[str, npt.NDArray[Any]]
 """Raw measurements, one entry an object; see `starnet.catalog` for what becomes of them."""
 
 
@@ -95,10 +96,10 @@ def _pixel_flags(preprocessed: Preprocessed, shape: tuple[int, int]) -> npt.NDAr
         wide = np.pad(~covered, 1)  # a pixel is at the edge of the coverage if one of its eight neighbours has no data
         rows = wide[:-2] | wide[1:-1] | wide[2:]
         edge |= rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
-    edge[: 1 if box.y0 == 0 else 0] = True
-    edge[:, : 1 if box.x0 == 0 else 0] = True
-    edge[edge.shape[0] - (box.y1 == shape[0]) :] = True
-    edge[:, edge.shape[1] - (box.x1 == shape[1]) :] = True
+    edge[0] |= box.y0 == 0
+    edge[-1] |= box.y1 == shape[0]
+    edge[:, 0] |= box.x0 == 0
+    edge[:, -1] |= box.x1 == shape[1]
     flags[edge] |= np.uint8(Flag.EDGE)
     return flags
 
@@ -267,6 +268,7 @@ def split_component(
     bits : ndarray of int32
         `Flag` bits of each object: ``BLENDED``, ``SEAM``.
     """
+    pieces: npt.NDArray[Any]
     if cut:
         pieces, count = _core.label(np.ascontiguousarray(mask).view(np.uint8))
         extents = _core.extents(pieces, count).tolist()

@@ -204,6 +204,7 @@ def segment(
         summary = {
             **plan,
             "model": {"name": engine.name, "parameters": dict(engine.parameters)},
+            "paths": [str(path) for path in inputs],
             "sources": len(catalog),
             "tiles": len(grid),
             "resumed_tiles": resumed,
@@ -346,6 +347,7 @@ def _plan(mosaic: Mosaic, engine: Model, recipe: str | Path, mode: str, grid: Ti
         "starnet": __version__,
         "shape": list(mosaic.shape),
         "inputs": mosaic.fingerprint(),
+        "instrument": mosaic.instrument.name if mosaic.instrument is not None else None,
         "recipe": {"name": str(recipe), **digest},
         "model": {"name": engine.name, "parameters": dict(engine.parameters)},
         "mode": mode,

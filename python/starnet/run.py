@@ -44,7 +44,15 @@ OUTPUTS = {
     "regions": "sources.reg",
     "overlay": "overlay.png",
 }
-_OWN_FILES = ["run.json", "plan.json", "ledger.jsonl", "recipe.yaml", "recipe.background.fits", "model.json", *OUTPUTS.values()]
+_OWN_FILES = [
+    "run.json",
+    "plan.json",
+    "ledger.jsonl",
+    "recipe.yaml",
+    "recipe.background.fits",
+    "model.json",
+    *OUTPUTS.values(),
+]
 _OWN_FOLDERS = ["labels.zarr", "tiles", "seams"]
 
 
@@ -249,7 +257,8 @@ class Shards:
         """A tile's patches."""
         with np.load(self._name("tiles", tile, "npz")) as arrays:
             edges = Edges(arrays["top"], arrays["bottom"], arrays["left"], arrays["right"])
-            return Patches(*(arrays[key] for key in ("offsets", "y", "x", "values", "flags", "extents")), edges)
+            pixels = {key: arrays[key] for key in ("offsets", "y", "x", "values", "flags", "extents")}
+            return Patches(**pixels, edges=edges)
 
     def write_seams(self, tile: int, columns: Columns, runs: npt.NDArray[np.int32]) -> None:
         """Keeps the objects of the components that `tile` completed, and the runs of their pixels."""
@@ -276,7 +285,7 @@ class Shards:
 
     def _write_arrays(self, path: Path, **arrays: npt.NDArray[Any]) -> None:
         with replacing(path) as partial, partial.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
 
 
 def _differences(before: Any, after: Any, name: str = "") -> list[str]:

@@ -80,15 +80,21 @@ class Model(Protocol):
         How its components become objects.
     """
 
-    name: str
-    parameters: Mapping[str, Any]
-    halo: int
-    stride: int
-    min_area: int
-    splitter: Splitter
+    @property
+    def name(self) -> str: ...  # noqa: D102  (Attributes, above)
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def halo(self) -> int: ...  # noqa: D102
+    @property
+    def stride(self) -> int: ...  # noqa: D102
+    @property
+    def min_area(self) -> int: ...  # noqa: D102
+    @property
+    def splitter(self) -> Splitter: ...  # noqa: D102
 
     def fit(self, mosaic: Mosaic, recipe: Recipe) -> Self:
-        """The engine with what it has to know of the whole mosaic among its `parameters`; frozen before the first tile."""
+        """The engine with what it has to know of the whole mosaic among its `parameters`, before the first tile."""
         ...
 
     def maps(self, preprocessed: Preprocessed, *, threads: int | None = None) -> Maps:

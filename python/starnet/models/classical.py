@@ -81,7 +81,7 @@ class Classical:
     Parameters
     ----------
     threshold : float
-        Detection threshold on the matched-filtered image, in units of that image's own noise: so it means the same where
+        Detection threshold on the matched-filtered image, in units of that image's own noise: it means the same where
         the pixels' noise is correlated. SExtractor's ``DETECT_THRESH`` is in units of the unfiltered pixels' noise.
     min_area : int
         Smallest number of pixels of an object.
@@ -136,7 +136,7 @@ class Classical:
     @property
     def halo(self) -> int:
         """Half of the matched filter."""
-        return self.kernel.shape[0] // 2
+        return len(self.kernel) // 2
 
     @property
     def splitter(self) -> Splitter:
