@@ -202,5 +202,7 @@ class _BandFit:
             ) from error
         scatter = 1.0 if self.noise is None else self.noise.median_rms()
         if not scatter > 0 or background.rms_mesh.max() == 0:
-            raise StarnetError(f"band {self.name} is constant: there is no noise to measure; is it the science image?")
+            raise StarnetError(
+                f"band {self.name} is constant, or nearly so: there is no noise to measure; is it the science image?"
+            )
         return Sky(background, None if self.noise is None or factor is None else factor * scatter)
