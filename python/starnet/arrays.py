@@ -106,6 +106,25 @@ def pair(value: int | tuple[int, int], name: str) -> tuple[int, int]:
     return ny, nx
 
 
+def thread_count(threads: int | None) -> int | None:
+    """Check a number of threads; None is the package's setting, 0 all cores.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither None nor an integer from 0 to 1024.
+    """
+    if threads is None:
+        return None
+    try:
+        n = operator.index(threads)
+    except TypeError:
+        raise TypeError(f"threads={threads!r}: must be an integer or None") from None
+    if not 0 <= n <= 1024:
+        raise ValueError(f"threads={threads}: must lie between 0 (all cores) and 1024")
+    return n
+
+
 def planes(a: Array) -> Iterator[Array]:
     """2-D views that hold every pixel of an array of any shape once, in no particular order."""
     if a.flags.forc or a.ndim < 2:

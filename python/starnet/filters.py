@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from starnet import _core
-from starnet.arrays import Array, image, output, pair
+from starnet.arrays import Array, image, output, pair, thread_count
 from starnet.background import mesh_background
 from starnet.percentiles import StreamingPercentiles, percentiles
 
@@ -78,7 +78,7 @@ def median_filter(
     """
     array = image(a)
     out = output(out, array.shape, array.dtype, array)
-    _core.median_filter(array, pair(size, "size"), mode, nan, out, threads)
+    _core.median_filter(array, pair(size, "size"), mode, nan, out, thread_count(threads))
     return out
 
 
@@ -138,7 +138,8 @@ def rolling_median(
     if step < 1:
         raise ValueError(f"step={step}: must be at least 1")
     out = output(out, array.shape, array.dtype, array)
-    _core.rolling_median(array, pair(window, "window"), step, anchor, mode, nan, out, threads)
+    anchor = anchor[0] % step, anchor[1] % step
+    _core.rolling_median(array, pair(window, "window"), step, anchor, mode, nan, out, thread_count(threads))
     return out
 
 
@@ -181,9 +182,10 @@ def normalize(
         raise ValueError(f"a has {array.ndim} axes, expected 2 or 3")
     bands = array if array.ndim == 3 else array[np.newaxis]
     out = output(out, array.shape, np.float32, array)
+    workers = thread_count(threads)
     limits = zip(_limits(lo, len(bands), "lo"), _limits(hi, len(bands), "hi"), strict=True)
     for band, target, (low, high) in zip(bands, out.reshape(bands.shape), limits, strict=True):
-        _core.normalize(band, low, high, target, threads)
+        _core.normalize(band, low, high, target, workers)
     return out
 
 
@@ -234,7 +236,7 @@ def stack_rgb(
     if nx and out.strides[1:] != (3 * out.itemsize, out.itemsize):
         raise ValueError("out: the pixels of a row must be contiguous (C order)")
     rows = out.reshape(ny, 3 * nx)
-    _core.stack_rgb(arrays, _limits(lo, 3, "lo"), _limits(hi, 3, "hi"), rows, threads)
+    _core.stack_rgb(arrays, _limits(lo, 3, "lo"), _limits(hi, 3, "hi"), rows, thread_count(threads))
     return out
 
 
@@ -280,6 +282,8 @@ def watershed(
     P. Soille and M. Ansoult, "Automated basin delineation from digital elevation models using mathematical
     morphology", Signal Processing 20 (1990) 171, doi:10.1016/0165-1684(90)90127-K.
     """
+    if connectivity not in (1, 2):
+        raise ValueError(f"connectivity={connectivity}: must be 1 (sides) or 2 (corners too)")
     heights = image(landscape, name="landscape", dtype=np.float32)
     seeds = np.asarray(markers)
     if seeds.dtype.kind not in "iu":

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from starnet._core import OrderStatistics
-from starnet.arrays import Array, image, planes
+from starnet.arrays import Array, image, planes, thread_count
 
 
 def percentiles(a: ArrayLike, q: ArrayLike, *, threads: int | None = None) -> Any:
@@ -214,5 +214,6 @@ class _Wanted:
 
 
 def _show(order: OrderStatistics, array: Array, threads: int | None) -> None:
+    workers = thread_count(threads)
     for plane in planes(array):
-        order.add(plane, threads)
+        order.add(plane, workers)

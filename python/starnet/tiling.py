@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from starnet import _core
-from starnet.arrays import Array, image, output
+from starnet.arrays import Array, image, output, thread_count
 from starnet.tiles import Box
 
 _SCIPY_NAMES = {"reflect": "mirror", "symmetric": "reflect", "edge": "nearest", "wrap": "wrap", "constant": "constant"}
@@ -70,8 +70,9 @@ def extract_tiles(
     out = output(out, wanted, dtype, array)
     target = out.view(np.uint8) if flags else out
     bands = [(array, target)] if array.ndim == 2 else [(band, target[:, i]) for i, band in enumerate(array)]
+    workers = thread_count(threads)
     for band, tiles in bands:
-        _core.extract_tiles(band, origins, tiles, _SCIPY_NAMES[mode], float(cval), threads)
+        _core.extract_tiles(band, origins, tiles, _SCIPY_NAMES[mode], float(cval), workers)
     return out
 
 
@@ -127,8 +128,9 @@ def stitch(
         raise ValueError("weights must be finite and not negative")
     out = output(out, (*array.shape[1:-2], *shape), np.float32, array, weight)
     bands = [(array, out)] if array.ndim == 3 else [(array[:, i], band) for i, band in enumerate(out)]
+    workers = thread_count(threads)
     for band, target in bands:
-        _core.stitch(band, origins, shape, weight, target, threads)
+        _core.stitch(band, origins, shape, weight, target, workers)
     return out
 
 

@@ -18,9 +18,12 @@ pub enum Nan {
     Propagate,
 }
 
-/// Blocks span this many pixels a side, or the window's side where that is larger: small enough for the cache, large
-/// enough that the sort of the margin does not dominate.
-const BLOCK: usize = 128;
+/// Side of a block of outputs in pixels, half the window's between these limits: small enough for the cache, large enough
+/// that the sort of the margin does not dominate.
+const BLOCK: std::ops::RangeInclusive<usize> = 128..=1024;
+
+/// Most pixels that a block may see; 16 to 28 bytes each, a thread.
+const MAX_REACH: usize = 1 << 27;
 
 /// The median of the window `size` around each pixel: rows `y - ky / 2 .. y - ky / 2 + ky`, columns likewise, rank
 /// `ky * kx / 2`.
@@ -55,9 +58,10 @@ pub fn median_at<T: Pixel>(
         return Err(Error::Value(format!("size {size:?}: a window has at least one pixel a side")));
     }
     let (ny, nx) = a.shape();
-    let reach = |k: usize, n: usize| k.saturating_add(k.max(BLOCK).min(n));
-    if reach(size.0, ny).saturating_mul(reach(size.1, nx)) > u32::MAX as usize / 2 {
-        return Err(Error::Value(format!("size {size:?}: the window is too large, it has more than 2^31 pixels")));
+    let side = |k: usize| (k / 2).clamp(*BLOCK.start(), *BLOCK.end());
+    let reach = |k: usize, n: usize| k.saturating_add(side(k).min(n));
+    if reach(size.0, ny).saturating_mul(reach(size.1, nx)) > MAX_REACH {
+        return Err(Error::Value(format!("size {size:?}: the window is too large, a side of 10000 is about the most")));
     }
     if out.shape() != (rows.len(), cols.len()) {
         let got = vec![out.shape().0, out.shape().1];
@@ -72,7 +76,7 @@ pub fn median_at<T: Pixel>(
     if rows.is_empty() || cols.is_empty() {
         return Ok(());
     }
-    let (ys, xs) = (cuts(rows, size.0.max(BLOCK)), cuts(cols, size.1.max(BLOCK)));
+    let (ys, xs) = (cuts(rows, side(size.0)), cuts(cols, side(size.1)));
     let blocks: Vec<_> = ys.windows(2).flat_map(|y| xs.windows(2).map(move |x| (y[0]..y[1], x[0]..x[1]))).collect();
     let outs = out.blocks_mut(&ys, &xs);
     with_threads(threads, || {
