@@ -114,6 +114,7 @@ def test_any_bit_spoils_a_pixel_where_nothing_is_known(tmp_path):
     assert np.argwhere(~pixels.valid[0]).tolist() == [[3, 3]]
     assert pixels.saturated is None
     assert mosaic.bands[0].flags.plane.path.name == "a_dq.fits"
+    assert mosaic.notes == [f"the bits of {tmp_path / 'a_dq.fits'}[0] have no names: any of them spoils a pixel"]
 
 
 def test_saturation_of_any_band(tmp_path):

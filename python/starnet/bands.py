@@ -100,6 +100,8 @@ def open_bands(source: Source, preset: Instrument | None, search: bool) -> tuple
         notes.append(f"{hdu} has distortions by lookup table, which are left out of its WCS")
     weight = find_weight(hdu, plane, hdus, instrument) if search else None
     flags = find_flags(hdu, plane, hdus, instrument)
+    if flags is not None and flags.bad == -1:
+        notes.append(f"the bits of {label(flags.plane)} have no names: any of them spoils a pixel")
     notes += [
         f"{label(part)} is compressed in tiles too large to be kept: funpack it, or reading takes long"
         for part in (plane, weight.plane if weight else None, flags.plane if flags else None)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,9 +23,8 @@ from numpy.typing import NDArray
 from starnet.errors import StarnetError
 from starnet.tiles import Box
 
-#: Bytes of a file that are mapped at once. Mapped pages count as resident until they are unmapped, and the kernel maps
-#: 64 kB around each touched one, so a 682-row window of a wide mosaic would otherwise show up as 40 MB and more.
-MAPPED_BYTES = 16 << 20
+#: Bytes read before they are converted: few enough to lie in the cache of a core still.
+_STRIP_BYTES = 1 << 20
 #: Largest block of decompressed tiles that a compressed plane keeps.
 CACHED_BYTES = 64 << 20
 
@@ -127,7 +127,10 @@ def assign(out: NDArray[Any], values: NDArray[Any]) -> None:
 
 @dataclass(frozen=True)
 class RawPlane:
-    """Pixels that lie one after the other in a file, mapped for each window and let go at once.
+    """Pixels that lie one after the other in a file, read row by row.
+
+    Reads, not a mapping: pages of a mapping count as resident memory (64 kB around each row of a window), cost more
+    than a read once the file is not fresh in the page cache, and kill the process if the file is cut short.
 
     Attributes
     ----------
@@ -157,23 +160,36 @@ class RawPlane:
     def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """See `Plane.read`."""
         out = np.empty(box.shape, np.float32) if out is None else out
-        nx = self.shape[1]
-        row_bytes = nx * self.samples * np.dtype(self.dtype).itemsize
-        rows = max(1, MAPPED_BYTES // row_bytes)
-        for y0 in range(box.y0, box.y1, rows):
-            y1 = min(box.y1, y0 + rows)
-            try:
-                # Mapping refuses a file that has been cut short meanwhile; reading past its end would kill the process.
-                mapped = np.memmap(
-                    self.path, self.dtype, "r", self.offset + y0 * row_bytes, (y1 - y0, nx, self.samples)
-                )
-            except (OSError, ValueError) as error:
-                raise StarnetError(
-                    f"{label(self)} has changed since it was opened ({first_line(error)}): put it back or start again"
-                ) from error
-            strip = np.asarray(mapped)[:, box.x0 : box.x1, self.sample]
-            assign(out[y0 - box.y0 : y1 - box.y0], physical(strip, self.scale, self.zero, self.blank))
+        if not box.size:
+            return out
+        item = np.dtype(self.dtype).itemsize * self.samples
+        row, part = self.shape[1] * item, box.shape[1] * item
+        rows = max(1, _STRIP_BYTES // part)
+        strip = np.empty((min(rows, box.shape[0]), box.shape[1], self.samples), self.dtype)
+        view = strip.view(np.uint8).reshape(-1).data
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                for y0 in range(box.y0, box.y1, rows):
+                    n = min(rows, box.y1 - y0)
+                    start = self.offset + y0 * row + box.x0 * item
+                    if part == row:
+                        _read_at(file, view[: n * row], start)
+                    else:
+                        for i in range(n):
+                            _read_at(file, view[i * part : (i + 1) * part], start + i * row)
+                    values = physical(strip[:n, :, self.sample], self.scale, self.zero, self.blank)
+                    assign(out[y0 - box.y0 : y0 - box.y0 + n], values)
+        except OSError as error:
+            raise StarnetError(
+                f"{label(self)} has changed since it was opened ({error.strerror or error}): put it back or start again"
+            ) from error
         return out
+
+
+def _read_at(file: FileIO, view: memoryview, offset: int) -> None:
+    file.seek(offset)
+    if file.readinto(view) != len(view):
+        raise OSError("it is shorter")
 
 
 class _Cached:
