@@ -102,9 +102,8 @@ class Mosaic:
             and may be followed by ``[plane]`` of a cube. Without HDU it is the instrument's science extension, else
             ``SCI``, else the first image. Without NAME it is the filter that the header names, else one that the file
             name contains, else the stem. A PNG, JPEG or TIFF is three bands ``R``, ``G``, ``B``, or one, ``L``, or one
-            a page.
-            Plain and tile-compressed FITS (``.fz``) and uncompressed TIFF are read in windows; all others (``.fits.gz``,
-            PNG, JPEG) are decoded whole by each process that reads them.
+            a page. Plain and tile-compressed FITS (``.fz``) and uncompressed TIFF are read in windows; all others
+            (``.fits.gz``, PNG, JPEG) are decoded whole by each process that reads them.
         instrument : str, optional
             Name of a preset (`starnet.instruments`); detected from the headers if not given.
         weights : "none" or sequence, optional
