@@ -12,5 +12,5 @@ def shared_data() -> Path:
     """The folder of real images beside the checkout."""
     folder = REPOSITORY.parent / "shared" / "data"
     if not folder.is_dir():
-        pytest.fail(f"the real images are missing: {folder} does not exist; put the shared data folder beside the checkout")
+        pytest.fail(f"the real images are missing: put the shared data folder beside the checkout, as {folder}")
     return folder

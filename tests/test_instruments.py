@@ -11,7 +11,7 @@ from astropy.io import fits
 from fits_samples import TAN, image_hdu, sky, write
 from starnet import instruments
 from starnet.errors import StarnetError
-from starnet.headers import filter_from_file_name, filter_name, unit_of, zero_point
+from starnet.io.headers import filter_from_file_name, filter_name, unit_of, zero_point
 from starnet.mosaic import Mosaic
 from starnet.tiles import Box
 

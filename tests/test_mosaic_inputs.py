@@ -7,8 +7,8 @@ import pytest
 from astropy.io import fits
 
 from fits_samples import TAN, image_hdu, sky, write
-from starnet.companions import Source
 from starnet.errors import StarnetError
+from starnet.io.companions import Source
 from starnet.mosaic import Mosaic
 from starnet.tiles import Box
 

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fits_samples import image_hdu, sky, write
-from starnet import planes
 from starnet.errors import StarnetError
-from starnet.hdus import open_plane, read_hdus
-from starnet.planes import CompressedPlane, PackedPlane, RawPlane
+from starnet.io import planes
+from starnet.io.hdus import open_plane, read_hdus
+from starnet.io.planes import CompressedPlane, PackedPlane, RawPlane
 from starnet.tiles import Box, TileGrid
 
 KEEP_FOLDER = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -11,8 +11,8 @@ from PIL import Image
 
 from fits_samples import sky, write
 from starnet.errors import StarnetError
+from starnet.io.planes import RawPlane
 from starnet.mosaic import Mosaic
-from starnet.planes import RawPlane
 from starnet.tiles import Box
 
 RGB = np.random.default_rng(5).integers(0, 256, (30, 40, 3)).astype("u1")

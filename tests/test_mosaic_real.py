@@ -9,7 +9,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from starnet.errors import StarnetError
-from starnet.hdus import open_plane, read_hdus
+from starnet.io.hdus import open_plane, read_hdus
 from starnet.mosaic import Mosaic
 from starnet.tiles import Box
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 
+from starnet.atomic import replacing
 from starnet.errors import StarnetError
-from starnet.outputs.atomic import replacing
 from starnet.outputs.catalog_files import write_catalog
 from starnet.outputs.cube import FitsCubeWriter
 from starnet.outputs.overlay import write_overlay

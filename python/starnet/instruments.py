@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from astropy.io import fits
 
 from starnet.errors import StarnetError
-from starnet.hdus import card
+from starnet.io.hdus import card
 
 
 @dataclass(frozen=True)

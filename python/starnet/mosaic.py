@@ -13,11 +13,12 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from starnet import headers, instruments
-from starnet.bands import Band, Opened, open_bands, with_weights
-from starnet.companions import Source, Weight
+from starnet import instruments
 from starnet.errors import StarnetError
-from starnet.planes import Plane, label
+from starnet.io import headers
+from starnet.io.bands import Band, Opened, open_bands, with_weights
+from starnet.io.companions import Source, Weight
+from starnet.io.planes import Plane, label
 from starnet.tiles import Box
 
 __all__ = ["Band", "Mosaic", "Pixels"]

@@ -20,7 +20,7 @@ from starnet import seed
 from starnet.background import Background
 from starnet.errors import StarnetError
 from starnet.filters import normalize
-from starnet.planes import quiet
+from starnet.io.planes import quiet
 from starnet.recipe_parameters import RECIPES, Config, NoiseRecipe, SeedRecipe
 from starnet.seed import SeedScale
 from starnet.sky import Progress, Sky, fit_sky

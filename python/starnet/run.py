@@ -32,9 +32,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zarr
 
+from starnet.atomic import replacing
 from starnet.errors import StarnetError
 from starnet.instances import Columns, Edges, Patches, TileObjects
-from starnet.outputs.atomic import replacing
 from starnet.tiles import TileGrid
 
 FORMAT = 1

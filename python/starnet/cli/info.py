@@ -14,8 +14,8 @@ import typer
 from starnet.cli import options
 
 if TYPE_CHECKING:
+    from starnet.io.planes import Plane
     from starnet.mosaic import Band, Mosaic
-    from starnet.planes import Plane
 
 Images = Annotated[
     list[str] | None,
@@ -89,7 +89,7 @@ def _storage(plane: Plane) -> str:
     """How the pixels are stored."""
     import numpy as np
 
-    from starnet.planes import CompressedPlane, PackedPlane, RawPlane
+    from starnet.io.planes import CompressedPlane, PackedPlane, RawPlane
 
     if isinstance(plane, RawPlane):
         return np.dtype(plane.dtype).name

@@ -25,8 +25,8 @@ from astropy.utils.exceptions import AstropyUserWarning
 from astropy.utils.masked import Masked
 from pyarrow import parquet
 
+from starnet.atomic import replacing
 from starnet.errors import StarnetError
-from starnet.outputs.atomic import replacing
 
 # Header keyword of the table's metadata as JSON, exact; plain values are keywords of their own besides.
 _META = "METAJSON"

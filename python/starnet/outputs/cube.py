@@ -11,7 +11,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import DTypeLike, NDArray
 
-from starnet.outputs.atomic import replacing
+from starnet.atomic import replacing
 from starnet.outputs.fits_blocks import descriptive_cards, header_bytes, padding
 from starnet.tiles import Box
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from starnet.outputs.atomic import replacing
+from starnet.atomic import replacing
 
 Origin = Literal["lower", "upper"]
 

@@ -11,7 +11,7 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from starnet.outputs.atomic import replacing
+from starnet.atomic import replacing
 
 # Objects converted and written at a time.
 _BATCH = 10_000

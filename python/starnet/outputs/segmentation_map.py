@@ -17,8 +17,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from starnet.atomic import replacing
 from starnet.errors import StarnetError
-from starnet.outputs.atomic import replacing
 from starnet.outputs.fits_blocks import datasum, descriptive_cards, header_bytes, padding
 from starnet.tiles import Box
 

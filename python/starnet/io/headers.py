@@ -14,9 +14,9 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area, proj_plane_pixel_scales
 
 from starnet.errors import StarnetError
-from starnet.hdus import card, number
 from starnet.instruments import Instrument
-from starnet.planes import quiet
+from starnet.io.hdus import card, number
+from starnet.io.planes import quiet
 
 #: Where filters are named. ACS puts its two wheels into FILTER1 and FILTER2, WFPC2 into FILTNAM1; BAND0 is of the
 #: Legacy Surveys' cutouts, the long one of Rubin's and HSC's coadds.

@@ -11,7 +11,7 @@ import numpy as np
 from astropy.io import fits
 
 from starnet.errors import StarnetError
-from starnet.planes import CompressedPlane, PackedPlane, Plane, RawPlane, first_line, quiet
+from starnet.io.planes import CompressedPlane, PackedPlane, Plane, RawPlane, first_line, quiet
 
 #: First bytes of gzip, bzip2, xz, zip and compress files, all of which astropy unpacks.
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"\x1f\x9d")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from starnet.errors import StarnetError
-from starnet.hdus import Hdu, find_hdu, is_fits, open_plane, read_hdus, read_head, science_hdu
 from starnet.instruments import Instrument
-from starnet.planes import Plane, label
+from starnet.io.hdus import Hdu, find_hdu, is_fits, open_plane, read_hdus, read_head, science_hdu
+from starnet.io.planes import Plane, label
 
 #: What a plane of noise holds: ``weight`` and ``ivar`` are inverse variances, the former often but relative ones.
 WeightKind = Literal["weight", "ivar", "err", "var"]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from starnet.errors import StarnetError
-from starnet.planes import Plane, RawPlane, assign, first_line, quiet
+from starnet.io.planes import Plane, RawPlane, assign, first_line, quiet
 from starnet.tiles import Box
 
 #: Images above are not decoded whole. It is Pillow's limit, beyond which it suspects a decompression bomb.

@@ -9,13 +9,14 @@ from pathlib import Path
 import astropy.units as u
 from astropy.io import fits
 
-from starnet import headers, instruments
-from starnet.companions import Flags, Source, Weight, find_flags, find_weight, open_weight
+from starnet import instruments
 from starnet.errors import StarnetError
-from starnet.hdus import card, find_hdu, is_fits, number, open_plane, read_hdus, read_head, science_hdu
 from starnet.instruments import Instrument
-from starnet.planes import CACHED_BYTES, CompressedPlane, Plane, label
-from starnet.rasters import read_raster
+from starnet.io import headers
+from starnet.io.companions import Flags, Source, Weight, find_flags, find_weight, open_weight
+from starnet.io.hdus import card, find_hdu, is_fits, number, open_plane, read_hdus, read_head, science_hdu
+from starnet.io.planes import CACHED_BYTES, CompressedPlane, Plane, label
+from starnet.io.rasters import read_raster
 from starnet.tiles import Box
 
 
