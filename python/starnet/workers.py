@@ -138,6 +138,6 @@ def _explained(error: BaseException) -> BaseException:
     if isinstance(error, BrokenProcessPool):
         return StarnetError(
             "a worker process ended abruptly: if memory ran out, use fewer --threads or a smaller --tile; in a Python "
-            "script, call segment() under `if __name__ == '__main__':` or with threads=1; the same call continues the run"
+            "script, call segment() under `if __name__ == '__main__':` or with threads=1; the same call goes on"
         )
     return error
