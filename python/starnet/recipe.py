@@ -17,6 +17,7 @@ import yaml
 from astropy.io import fits
 
 from starnet import seed
+from starnet.atomic import replacing
 from starnet.background import Background
 from starnet.errors import StarnetError
 from starnet.filters import normalize
@@ -202,9 +203,8 @@ class Recipe:
         path = Path(path)
         hdus = [hdu for i, sky in enumerate(self.skies) for hdu in sky.background.to_hdus(self.bands[i], i + 1)]
         meshes = _meshes(path)
-        partial = meshes.with_name(meshes.name + ".partial")
-        fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(partial, overwrite=True)
-        partial.replace(meshes)
+        with replacing(meshes) as partial:
+            fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(partial, overwrite=True)
         document = {
             "format": FORMAT,
             "recipe": self.config.name,
@@ -216,9 +216,8 @@ class Recipe:
                 "inputs": self.fingerprint,
             },
         }
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        partial.replace(path)
+        with replacing(path) as partial:
+            partial.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
