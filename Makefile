@@ -37,8 +37,8 @@ lint: $(VENV)/.installed-dev  ## ruff, mypy, clippy, rustfmt
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo fmt --check
 
-bench: $(VENV)/.installed-dev  ## time the kernels
-	cargo bench --workspace
+bench: $(VENV)/.installed-dev  ## time the kernels beside scipy, sep, NumPy and scikit-image
+	$(BIN)/python benches/kernels.py
 
 clean:  ## remove everything that was made: .venv, target, caches, demo
 	rm -rf $(VENV) target demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
