@@ -14,7 +14,7 @@ from photutils.utils import ShepardIDWInterpolator
 from scipy import ndimage
 
 from starnet import _core
-from starnet.background import Background, BackgroundBuilder, mesh_background
+from starnet.filters.background import Background, BackgroundBuilder, mesh_background
 from starnet.tiles import Box
 
 

@@ -129,17 +129,3 @@ def test_runs_paint_back_what_they_came_from() -> None:
     out = np.zeros((17, 23), np.int32)
     _core.paint_runs(runs_of(labels, Box(5, 22, 7, 30)), (5, 7), out)
     np.testing.assert_array_equal(out, labels)
-
-
-@given(st.integers(0, 10**6), st.sampled_from([4, 8]))
-@settings(max_examples=40, deadline=None)
-def test_label_equals_scipy(seed: int, connectivity: int) -> None:
-    from scipy import ndimage
-
-    rng = np.random.default_rng(seed)
-    mask = rng.random(rng.integers(1, 40, 2)) < rng.random()
-    labels, count = _core.label(mask.view(np.uint8), connectivity)
-    structure = np.ones((3, 3)) if connectivity == 8 else None
-    expected, n = ndimage.label(mask, structure)
-    assert count == n
-    np.testing.assert_array_equal(labels, expected)

@@ -168,7 +168,7 @@ def test_flux_and_sigma_do_not_depend_on_the_recipe():
 @pytest.mark.parametrize("config", CONFIGS)
 def test_strips_do_not_matter(config, monkeypatch):
     mosaic, recipe, whole = fitted(config, True)
-    monkeypatch.setattr("starnet.sky._STRIP_PIXELS", 1)
+    monkeypatch.setattr("starnet.recipe.sky._STRIP_PIXELS", 1)
     told = []
     again = Recipe.fit(mosaic, CONFIGS[config], threads=1, progress=lambda *step: told.append(step))
     strips = again.apply(mosaic, mosaic.whole)

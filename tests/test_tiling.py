@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from image_strategies import FLOATS, INTEGERS, assert_same, views
+from starnet.filters.tiling import extract_tiles, stitch, taper
 from starnet.tiles import Box, TileGrid
-from starnet.tiling import extract_tiles, stitch, taper
 
 MARGIN = 40
 

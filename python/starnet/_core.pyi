@@ -50,6 +50,7 @@ def watershed(
     connectivity: int = 1,
     out: NDArray[np.int32] | None = None,
 ) -> NDArray[np.int32]: ...
+
 @final
 class OrderStatistics:
     MAX_RANKS: ClassVar[int]
@@ -109,6 +110,7 @@ def dilate_square(
     out: NDArray[np.bool_] | None = None,
     threads: int | None = None,
 ) -> NDArray[np.bool_]: ...
+
 @final
 class MeshSpline:
     def __new__(cls, mesh: NDArray[np.float64], box_shape: tuple[int, int]) -> MeshSpline: ...

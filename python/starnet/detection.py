@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from starnet import _core
-from starnet.background import Background
+from starnet.filters.background import Background
 from starnet.mosaic import Mosaic
 from starnet.recipe import Preprocessed, Recipe
 from starnet.tiles import Box

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from starnet import _core
-from starnet.background import Background, BackgroundBuilder
 from starnet.errors import StarnetError
+from starnet.filters.background import Background, BackgroundBuilder
 from starnet.tiles import Box
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from starnet._core import OrderStatistics
-from starnet.arrays import Array, image, planes, thread_count
+from starnet.filters.arrays import Array, image, planes, thread_count
 
 
 def percentiles(a: ArrayLike, q: ArrayLike, *, threads: int | None = None) -> Any:

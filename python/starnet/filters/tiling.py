@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from starnet import _core
-from starnet.arrays import Array, image, output, thread_count
+from starnet.filters.arrays import Array, image, output, thread_count
 from starnet.tiles import Box
 
 _SCIPY_NAMES = {"reflect": "mirror", "symmetric": "reflect", "edge": "nearest", "wrap": "wrap", "constant": "constant"}

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from astropy.io import fits
 
 from starnet import _core
-from starnet.arrays import image as as_image
+from starnet.filters.arrays import image as as_image
 from starnet.tiles import Box
 
 __all__ = ["Background", "BackgroundBuilder", "mesh_background"]

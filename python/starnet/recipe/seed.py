@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from starnet.errors import StarnetError
 from starnet.filters import StreamingPercentiles, median_filter, rolling_median
-from starnet.recipe_parameters import SeedRecipe
-from starnet.sky import Progress, strips
+from starnet.recipe.parameters import SeedRecipe
+from starnet.recipe.sky import Progress, strips
 from starnet.tiles import Box
 
 if TYPE_CHECKING:

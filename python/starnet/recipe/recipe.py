@@ -16,15 +16,15 @@ import numpy.typing as npt
 import yaml
 from astropy.io import fits
 
-from starnet import seed
 from starnet.atomic import replacing
-from starnet.background import Background
 from starnet.errors import StarnetError
 from starnet.filters import normalize
+from starnet.filters.background import Background
 from starnet.io.planes import quiet
-from starnet.recipe_parameters import RECIPES, Config, NoiseRecipe, SeedRecipe
-from starnet.seed import SeedScale
-from starnet.sky import Progress, Sky, fit_sky
+from starnet.recipe import seed
+from starnet.recipe.parameters import RECIPES, Config, NoiseRecipe, SeedRecipe
+from starnet.recipe.seed import SeedScale
+from starnet.recipe.sky import Progress, Sky, fit_sky
 from starnet.tiles import Box
 
 if TYPE_CHECKING:

@@ -13,20 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from starnet import _core
-from starnet.arrays import Array, image, output, pair, thread_count
-from starnet.background import mesh_background
-from starnet.percentiles import StreamingPercentiles, percentiles
-
-__all__ = [
-    "StreamingPercentiles",
-    "median_filter",
-    "mesh_background",
-    "normalize",
-    "percentiles",
-    "rolling_median",
-    "stack_rgb",
-    "watershed",
-]
+from starnet.filters.arrays import Array, image, output, pair, thread_count
 
 
 def median_filter(
