@@ -45,7 +45,7 @@ def test_each_stage_imports_only_earlier_ones() -> None:
 
 
 def test_files_stay_readable() -> None:
-    long = {p.name: n for p in PACKAGE.rglob("*.py") if (n := len(p.read_text(encoding="utf-8").splitlines())) > 450}
+    long = {p.name: n for p in PACKAGE.rglob("*.py") if (n := len(p.read_text(encoding="utf-8").splitlines())) > 400}
     assert not long
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from starnet.errors import StarnetError
 
 # Only writing can fail with these, whichever file the operating system names (it names none for a write).
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         if not isinstance(error, OSError):
             raise
         reason = error.strerror or str(error)
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             raise StarnetError(
                 f"{path} could not be written ({reason}); nothing is left of it: free disk space and run again"
             ) from error

@@ -1,0 +1,102 @@
+"""What `segment` and `preprocess` share: limits, stages, the colours of a picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from starnet.atomic import NO_ROOM
+from starnet.errors import StarnetError
+from starnet.mosaic import Mosaic
+from starnet.recipe import Recipe
+from starnet.tiles import Box, TileGrid
+
+MIN_TILE = 32
+# Measured on XDF and simulated mosaics: a process with its libraries, and what a tile's window takes beside.
+PROCESS_BYTES = 260 * 2**20
+BYTES_PER_PIXEL, BYTES_PER_PIXEL_AND_BAND = 60, 40
+
+Progress = Callable[[str, int, int], None]
+"""Called with the name of a stage, the pixels of the mosaic it has done, and their total."""
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by stage: ``with stopwatch("fit"): ...``."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Time a stage."""
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = round(time.perf_counter() - start, 3)
+
+
+def checked_tile(tile: int) -> int:
+    """The side of a tile, if it is large enough to be of use."""
+    if tile < MIN_TILE:
+        raise StarnetError(f"tile {tile} is too small: give at least {MIN_TILE} pixels")
+    return tile
+
+
+def worker_count(mosaic: Mosaic, grid: TileGrid, threads: int, memory: int | None) -> int:
+    """As many as there are threads and tiles, and as fit into memory."""
+    workers = min(threads, len(grid))
+    if memory is None:
+        return workers
+    window = max(tile.window.size for tile in grid)
+    each = window * (BYTES_PER_PIXEL + BYTES_PER_PIXEL_AND_BAND * len(mosaic.bands))
+    while workers > 1 and PROCESS_BYTES * (workers + 1) + each * workers > memory:
+        workers -= 1
+    needed = PROCESS_BYTES + each
+    if needed > memory:
+        raise StarnetError(
+            f"memory {memory / 2**20:.0f} MiB is too little: about {needed / 2**20:.0f} MiB are needed for windows of "
+            f"{window / 1e6:.2f} Mpix in {len(mosaic.bands)} bands; use a smaller --tile, --mode tiled or more --memory"
+        )
+    return workers
+
+
+def rgb_bands(mosaic: Mosaic) -> list[int]:
+    """The bands of a colour picture, the reddest first: the instrument's choice, else the first three."""
+    names = [band.name for band in mosaic.bands]
+    wanted = mosaic.instrument.rgb if mosaic.instrument is not None else ()
+    if len(names) > 3 and wanted and all(name in names for name in wanted):
+        return [names.index(name) for name in wanted]
+    return list(range(min(3, len(names))))
+
+
+def picture(mosaic: Mosaic, recipe: Recipe) -> Callable[[Box], npt.NDArray[np.float32]]:
+    """Reads the bands of a colour picture in asinh of noise units, whatever the recipe shows a model."""
+    bands = rgb_bands(mosaic)
+    return lambda box: np.arcsinh(recipe.apply(mosaic, box).snr[bands])
+
+
+def in_pixels(progress: Progress | None, shape: tuple[int, int]) -> Progress | None:
+    """Lets stages count what they like: the caller is told of pixels of the mosaic."""
+    if progress is None:
+        return None
+    pixels = shape[0] * shape[1]
+    return lambda stage, done, total: progress(stage, done * pixels // max(total, 1), pixels)
+
+
+@contextmanager
+def disk_full_explained(directory: Path) -> Iterator[None]:
+    """Says in one sentence that the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise StarnetError(
+            f"no space left on the disk of {directory}: free some and run the same command again; "
+            "finished tiles are kept"
+        ) from error
