@@ -129,3 +129,11 @@ def test_runs_paint_back_what_they_came_from() -> None:
     out = np.zeros((17, 23), np.int32)
     _core.paint_runs(runs_of(labels, Box(5, 22, 7, 30)), (5, 7), out)
     np.testing.assert_array_equal(out, labels)
+
+
+def test_splitting_leaves_the_settings_of_sep_alone() -> None:
+    import sep
+
+    before = sep.get_extract_pixstack()
+    objects_of(field(0, (60, 60), 10), TileGrid((60, 60), 60))
+    assert sep.get_extract_pixstack() == before

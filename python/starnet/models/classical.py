@@ -50,7 +50,14 @@ class SepDeblender:
         if area < 2 * self.min_area:  # two branches do not fit
             return mask.astype(np.int32)
         # sep allocates and links its whole pixel buffer in every call: give it what the component needs.
+        before = sep.get_extract_pixstack()
         sep.set_extract_pixstack(area + 1000)
+        try:
+            return np.where(mask, self._deblend(detection), 0).astype(np.int32, copy=False)
+        finally:
+            sep.set_extract_pixstack(before)
+
+    def _deblend(self, detection: npt.NDArray[np.float32]) -> npt.NDArray[np.int32] | int:
         levels = self.levels
         while levels > 1:
             try:
@@ -70,8 +77,9 @@ class SepDeblender:
                     raise
                 levels //= 2  # more branches than sep can hold: coarser levels
             else:
-                return np.where(mask, labels, 0).astype(np.int32, copy=False)
-        return mask.astype(np.int32)
+                found: npt.NDArray[np.int32] = labels
+                return found
+        return 1
 
 
 @dataclass(frozen=True)
