@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from collections.abc import Sequence
@@ -138,6 +137,7 @@ def segment(
     grid = _grid(mosaic, engine, mode, tile, tile_origin)
     plan = _plan(mosaic, engine, recipe, mode, grid)
     threads = threads or os.cpu_count() or 1
+    workers = worker_count(mosaic, grid, threads, memory)
     directory = Path(output)
     with RunDirectory.open(directory, plan, overwrite=overwrite) as run:
         outputs = {kind: directory / name for kind, name in OUTPUTS.items()}
@@ -149,7 +149,6 @@ def segment(
             with stopwatch("fit"):
                 fitted = _fitted_recipe(run, mosaic, recipe, threads, progress)
                 engine = _fitted_model(run, mosaic, fitted, engine)
-            workers = worker_count(mosaic, grid, threads, memory)
             resumed = len(run.finished_tiles)
             shards = Shards(directory, grid)
             shards.create()
@@ -192,15 +191,13 @@ def _grid(mosaic: Mosaic, engine: Model, mode: str, tile: int, origin: tuple[int
 
 def _plan(mosaic: Mosaic, engine: Model, recipe: str | Path, mode: str, grid: TileGrid) -> dict[str, Any]:
     """All that decides the outputs: a run is continued only with the same."""
-    file = Path(recipe)
-    digest = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()} if file.is_file() else {}
     return {
         "format": FORMAT,
         "starnet": __version__,
         "shape": list(mosaic.shape),
         "inputs": mosaic.fingerprint(),
         "instrument": mosaic.instrument.name if mosaic.instrument is not None else None,
-        "recipe": {"name": str(recipe), **digest},
+        "recipe": Recipe.identity(recipe),
         "model": {"name": engine.name, "parameters": dict(engine.parameters)},
         "mode": mode,
         "tile": {"core": list(grid.core_shape), "origin": list(grid.origin)},

@@ -126,18 +126,11 @@ class Recipe:
             If there is no such recipe, the file is malformed or was fitted to another mosaic, or a band has no valid
             pixel or is constant.
         """
-        if isinstance(recipe, NoiseRecipe | SeedRecipe):
-            config: Config = recipe
-        elif recipe in RECIPES:
-            config = RECIPES[str(recipe)]()
-        elif Path(recipe).suffix.lower() in (".yaml", ".yml"):
-            config, fitted = _read(Path(recipe))
-            if fitted is not None:
-                frozen = cls._from_fitted(Path(recipe), config, fitted)
-                frozen._check_fits(mosaic, Path(recipe))
-                return frozen
-        else:
-            raise StarnetError(f"there is no recipe '{recipe}'; name {' or '.join(RECIPES)}, or a .yaml file")
+        config, fitted = _resolve(recipe)
+        if fitted is not None and isinstance(recipe, str | Path):
+            frozen = cls._from_fitted(Path(recipe), config, fitted)
+            frozen._check_fits(mosaic, Path(recipe))
+            return frozen
         skies = fit_sky(
             mosaic,
             box_size=config.box_size,
@@ -153,6 +146,19 @@ class Recipe:
             scales = seed.fit_scales(mosaic, config, threads=threads, progress=progress)
         names = tuple(band.name for band in mosaic.bands)
         return cls(config, mosaic.shape, names, skies, scales, mosaic.fingerprint())
+
+    @staticmethod
+    def identity(recipe: str | Path | Config) -> dict[str, Any]:
+        """What decides a recipe's numbers, before any fit: its name, parameters and, of a fitted one, what was fitted.
+
+        Raises
+        ------
+        StarnetError
+            If there is no such recipe, or the file is malformed.
+        """
+        config, fitted = _resolve(recipe)
+        document = {"name": config.name, "parameters": _plain(asdict(config))}
+        return document if fitted is None else {**document, "fitted": dict(fitted)}
 
     @property
     def halo(self) -> int:
@@ -293,6 +299,17 @@ def _meshes(path: Path) -> Path:
 
 def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in parameters.items()}
+
+
+def _resolve(recipe: str | Path | Config) -> tuple[Config, Mapping[str, Any] | None]:
+    """Parameters of a recipe that is named, given or read, and what a file says was fitted."""
+    if isinstance(recipe, NoiseRecipe | SeedRecipe):
+        return recipe, None
+    if recipe in RECIPES:
+        return RECIPES[str(recipe)](), None
+    if Path(recipe).suffix.lower() in (".yaml", ".yml"):
+        return _read(Path(recipe))
+    raise StarnetError(f"there is no recipe '{recipe}'; name {' or '.join(RECIPES)}, or a .yaml file")
 
 
 def _read(path: Path) -> tuple[Config, Mapping[str, Any] | None]:
