@@ -12,7 +12,9 @@ use rayon::ThreadPool;
 
 static SETTING: AtomicUsize = AtomicUsize::new(0);
 /// Pools by process and number of threads.
-static POOLS: OnceLock<Mutex<HashMap<(u32, usize), Arc<ThreadPool>>>> = OnceLock::new();
+type Pools = HashMap<(u32, usize), Arc<ThreadPool>>;
+
+static POOLS: OnceLock<Mutex<Pools>> = OnceLock::new();
 
 /// More threads than this are never started, whatever is asked for.
 const MOST_THREADS: usize = 1024;
