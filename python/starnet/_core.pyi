@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __version__: str
+__simd__: str
 
 def set_threads(n: int) -> None: ...
 
@@ -136,7 +137,7 @@ def paint_runs(runs: NDArray[np.int32], origin: tuple[int, int], out: NDArray[np
 def detection_image(
     bands: NDArray[np.float32],
     valid: NDArray[np.uint8],
-    kernel: NDArray[np.float32],
+    profile: NDArray[np.float32],
     out: NDArray[np.float32] | None = None,
     threads: int | None = None,
 ) -> NDArray[np.float32]: ...

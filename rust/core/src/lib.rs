@@ -17,6 +17,7 @@ pub mod median;
 pub mod normalize;
 pub mod order;
 pub mod rolling;
+pub mod simd;
 pub mod tiling;
 pub mod watershed;
 

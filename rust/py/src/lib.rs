@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add("__simd__", starnet_core::simd::check().map_err(arrays::to_py)?.name())?;
     m.add_function(wrap_pyfunction!(arrays::set_threads, m)?)?;
     background::register(m)?;
     median::register(m)?;
