@@ -17,8 +17,8 @@ from starnet.tiles import Box
 SIGMA_PER_FWHM = 1 / (2 * math.sqrt(2 * math.log(2)))
 
 
-def gaussian_kernel(fwhm: float) -> npt.NDArray[np.float32]:
-    """A round Gaussian for the matched filter.
+def gaussian_profile(fwhm: float) -> npt.NDArray[np.float32]:
+    """A round Gaussian for the matched filter: its profile along either axis.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ def gaussian_kernel(fwhm: float) -> npt.NDArray[np.float32]:
 
     Returns
     -------
-    kernel : ndarray of float32
-        Square, odd side; cut where it falls below about 1 % of its peak.
+    profile : ndarray of float32
+        Of odd length; cut where it falls below about 1 % of its peak. The kernel is its outer product with itself.
 
     Raises
     ------
@@ -39,12 +39,11 @@ def gaussian_kernel(fwhm: float) -> npt.NDArray[np.float32]:
         raise ValueError(f"fwhm={fwhm}: must be positive")
     radius = max(1, math.ceil(3 * fwhm * SIGMA_PER_FWHM))
     r = np.arange(-radius, radius + 1)
-    profile = np.exp(-0.5 * (r / (fwhm * SIGMA_PER_FWHM)) ** 2)
-    return np.outer(profile, profile).astype(np.float32)
+    return np.exp(-0.5 * (r / (fwhm * SIGMA_PER_FWHM)) ** 2).astype(np.float32)
 
 
 def detection_image(
-    preprocessed: Preprocessed, kernel: npt.NDArray[np.float32], *, threads: int | None = None
+    preprocessed: Preprocessed, profile: npt.NDArray[np.float32], *, threads: int | None = None
 ) -> npt.NDArray[np.float32]:
     """Matched-filtered S/N of all bands together.
 
@@ -52,8 +51,8 @@ def detection_image(
     ----------
     preprocessed : Preprocessed
         A window in noise units.
-    kernel : ndarray of float32
-        Odd sides; half of it is the margin that a window needs for its core to be exact.
+    profile : ndarray of float32
+        Of the matched filter; half its length is the margin that a window needs for its core to be exact.
     threads : int, optional
         Threads of the kernel.
 
@@ -62,14 +61,14 @@ def detection_image(
     image : ndarray of float32, shape (ny, nx)
         S/N for white noise; see `detection_noise` for other. 0 where no band has data.
     """
-    return _core.detection_image(preprocessed.snr, preprocessed.valid.view(np.uint8), kernel, threads=threads)
+    return _core.detection_image(preprocessed.snr, preprocessed.valid.view(np.uint8), profile, threads=threads)
 
 
 SAMPLE_SIDE = 512
 SAMPLES_PER_AXIS = 8
 
 
-def detection_noise(mosaic: Mosaic, recipe: Recipe, kernel: npt.NDArray[np.float32]) -> float:
+def detection_noise(mosaic: Mosaic, recipe: Recipe, profile: npt.NDArray[np.float32]) -> float:
     """Scatter of the detection image where there is sky.
 
     It is 1 for white noise. Drizzled or PSF-matched images have correlated noise, which a matched filter does not
@@ -84,8 +83,8 @@ def detection_noise(mosaic: Mosaic, recipe: Recipe, kernel: npt.NDArray[np.float
         The mosaic.
     recipe : Recipe
         Fitted to it.
-    kernel : ndarray of float32
-        The matched filter.
+    profile : ndarray of float32
+        Of the matched filter.
 
     Returns
     -------
@@ -97,7 +96,7 @@ def detection_noise(mosaic: Mosaic, recipe: Recipe, kernel: npt.NDArray[np.float
         preprocessed = recipe.apply(mosaic, window)
         uncovered = ~preprocessed.valid.any(axis=0)
         if not uncovered.all():
-            image = detection_image(preprocessed, kernel)
+            image = detection_image(preprocessed, profile)
             scatter.append(Background.fit(image, mask=uncovered, exclude_percentile=75).rms_mesh.ravel())
     measured = np.concatenate(scatter) if scatter else np.zeros(0)
     measured = measured[measured > 0]

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import sep
 
-from starnet.detection import detection_image, detection_noise, gaussian_kernel
+from starnet.detection import detection_image, detection_noise, gaussian_profile
 from starnet.models.base import Maps, Splitter
 from starnet.mosaic import Mosaic
 from starnet.recipe import Preprocessed, Recipe
@@ -137,14 +137,14 @@ class Classical:
         return {key: value for key, value in asdict(self).items() if key not in ("name", "stride")}
 
     @property
-    def kernel(self) -> npt.NDArray[np.float32]:
-        """The matched filter."""
-        return gaussian_kernel(self.kernel_fwhm)
+    def profile(self) -> npt.NDArray[np.float32]:
+        """Of the matched filter."""
+        return gaussian_profile(self.kernel_fwhm)
 
     @property
     def halo(self) -> int:
         """Half of the matched filter."""
-        return len(self.kernel) // 2
+        return len(self.profile) // 2
 
     @property
     def splitter(self) -> Splitter:
@@ -155,13 +155,13 @@ class Classical:
         """Measures the noise of the detection image."""
         if self.noise is not None:
             return self
-        return replace(self, noise=detection_noise(mosaic, recipe, self.kernel))
+        return replace(self, noise=detection_noise(mosaic, recipe, self.profile))
 
     def maps(self, preprocessed: Preprocessed, *, threads: int | None = None) -> Maps:
         """The detection image and where it exceeds the threshold."""
         if self.noise is None:
             raise ValueError("the noise of the detection image is not known: use the engine that fit() returns")
-        detection = detection_image(preprocessed, self.kernel, threads=threads)
+        detection = detection_image(preprocessed, self.profile, threads=threads)
         detection /= np.float32(self.noise)
         # The comparison that sep makes: greater, in float32.
         foreground = detection > np.float32(self.threshold)

@@ -4,26 +4,28 @@ use rayon::prelude::*;
 
 use crate::{Error, Result, View2, ViewMut2, with_threads};
 
-/// Matched-filtered S/N of `bands`, images in noise units that hold 0 where there is no data.
+/// Rows of the output that one task makes; the rows above and below that it needs are filtered along x again.
+const ROWS_PER_TASK: usize = 64;
+
+/// Matched-filtered S/N of `bands`, images in noise units, with the separable kernel `profile[i] * profile[j]`.
 ///
-/// With `m` the number of bands that have data at a pixel, the combined image is `c = sum(bands) / sqrt(m)`, of unit noise; the
-/// output is `sum(k c) / sqrt(sum(k^2))`, both sums over the pixels of the kernel that have data in any band. That is the
-/// matched filter of `sep` (Barbary 2016, JOSS 1, 58) for white noise, with gaps left out instead of counted as sky. Pixels without data
-/// get 0. Outside the image there is no data.
+/// With `m` the number of bands that have data at a pixel, the combined image is `c = sum(bands) / sqrt(m)`, of unit
+/// noise; the output is `sum(k c) / sqrt(sum(k^2))`, both sums over the pixels under the kernel that have data in any band.
+/// That is the matched filter of `sep` (Barbary 2016, JOSS 1, 58) for white noise, with gaps left out instead of counted as
+/// sky. Pixels without data get 0. Outside the image there is no data.
 ///
 /// Every pixel is summed in the same order in float32 whatever the window or the threads: a window with a margin of
 /// half the kernel gives the very bits of the whole image.
 pub fn detection_image(
     bands: &[View2<'_, f32>],
     valid: &[View2<'_, u8>],
-    kernel: View2<'_, f32>,
+    profile: &[f32],
     mut out: ViewMut2<'_, f32>,
     threads: Option<usize>,
 ) -> Result<()> {
     let (ny, nx) = out.shape();
-    let (ky, kx) = kernel.shape();
-    if ky % 2 == 0 || kx % 2 == 0 {
-        return Err(Error::Value(format!("kernel has shape ({ky}, {kx}): both sides must be odd")));
+    if profile.len() % 2 == 0 {
+        return Err(Error::Value(format!("profile has {} values: their number must be odd", profile.len())));
     }
     for (name, shape) in bands.iter().map(|b| ("bands", b.shape())).chain(valid.iter().map(|v| ("valid", v.shape()))) {
         if shape != (ny, nx) {
@@ -33,53 +35,95 @@ pub fn detection_image(
     if bands.len() != valid.len() {
         return Err(Error::Shape { name: "valid", got: vec![valid.len()], expected: vec![bands.len()] });
     }
-    let (hy, hx) = (ky / 2, kx / 2);
-    let width = nx + 2 * hx;
-    // A frame of no data around the image spares the inner loops every border test.
-    let mut combined = vec![0.0f32; width * (ny + 2 * hy)];
-    let mut present = vec![0.0f32; combined.len()];
-    let weights: Vec<f32> = (0..ky).flat_map(|y| (0..kx).map(move |x| (y, x))).map(|(y, x)| kernel.get(y, x)).collect();
-
+    if nx == 0 {
+        return Ok(());
+    }
+    let squares: Vec<f32> = profile.iter().map(|k| k * k).collect();
+    let half = profile.len() / 2;
     with_threads(threads, || {
-        let rows = combined.par_chunks_mut(width).zip(present.par_chunks_mut(width)).skip(hy).take(ny);
-        rows.enumerate().for_each(|(y, (sum, count))| {
-            let (sum, count) = (&mut sum[hx..hx + nx], &mut count[hx..hx + nx]);
-            let (mut band, mut good) = (vec![0.0; nx], vec![0; nx]);
-            for (b, v) in bands.iter().zip(valid) {
-                b.copy_row(y, &mut band);
-                v.copy_row(y, &mut good);
-                for x in 0..nx {
-                    let has_data = f32::from(u8::from(good[x] != 0));
-                    sum[x] += if good[x] != 0 { band[x] } else { 0.0 };
-                    count[x] += has_data;
-                }
-            }
-            for x in 0..nx {
-                if count[x] > 0.0 {
-                    sum[x] /= count[x].sqrt();
-                    count[x] = 1.0;
-                }
-            }
-        });
-        out.rows_mut().into_par_iter().enumerate().for_each(|(y, row)| {
-            let mut norm = vec![0.0f32; nx];
-            row.fill(0.0);
-            for (i, &k) in weights.iter().enumerate() {
-                let start = (y + i / kx) * width + i % kx;
-                let k2 = k * k;
-                let pixels = combined[start..start + nx].iter().zip(&present[start..start + nx]);
-                for ((r, n), (c, p)) in row.iter_mut().zip(&mut norm).zip(pixels) {
-                    *r += k * c;
-                    *n += k2 * p;
-                }
-            }
-            let centre = &present[(y + hy) * width + hx..][..nx];
-            for ((r, n), p) in row.iter_mut().zip(&norm).zip(centre) {
-                *r = if *p > 0.0 && *n > 0.0 { *r / n.sqrt() } else { 0.0 };
+        let mut rows = out.rows_mut();
+        rows.par_chunks_mut(ROWS_PER_TASK).enumerate().for_each(|(task, rows)| {
+            let first = task * ROWS_PER_TASK;
+            let (start, end) = (first.saturating_sub(half), (first + rows.len() + half).min(ny));
+            let mut strip = Strip::new(bands, valid, start..end, nx);
+            strip.filter_rows(profile, &squares);
+            for (i, row) in rows.iter_mut().enumerate() {
+                strip.filter_column(first + i - start, profile, &squares, row);
             }
         });
     });
     Ok(())
+}
+
+/// Rows of the combined image: the sums along x of data and of coverage, and where there is data.
+struct Strip {
+    nx: usize,
+    sums: Vec<f32>,
+    norms: Vec<f32>,
+    present: Vec<f32>,
+}
+
+impl Strip {
+    /// Combines the bands.
+    fn new(bands: &[View2<'_, f32>], valid: &[View2<'_, u8>], rows: std::ops::Range<usize>, nx: usize) -> Self {
+        let mut sums = vec![0.0; rows.len() * nx];
+        let mut present = vec![0.0; rows.len() * nx];
+        let (mut band, mut good) = (vec![0.0; nx], vec![0; nx]);
+        for (y, (sum, count)) in rows.zip(sums.chunks_exact_mut(nx).zip(present.chunks_exact_mut(nx))) {
+            for (b, v) in bands.iter().zip(valid) {
+                b.copy_row(y, &mut band);
+                v.copy_row(y, &mut good);
+                for ((s, c), (&pixel, &flag)) in sum.iter_mut().zip(count.iter_mut()).zip(band.iter().zip(&good)) {
+                    *s += if flag != 0 { pixel } else { 0.0 };
+                    *c += f32::from(u8::from(flag != 0));
+                }
+            }
+            for (s, c) in sum.iter_mut().zip(count) {
+                *s /= c.max(1.0).sqrt();
+                *c = c.min(1.0);
+            }
+        }
+        Self { nx, sums, norms: present.clone(), present }
+    }
+
+    /// Sums along x, of the data with the profile and of the coverage with its squares.
+    fn filter_rows(&mut self, profile: &[f32], squares: &[f32]) {
+        let half = profile.len() / 2;
+        // A frame of no data spares the inner loop every border test.
+        let mut framed = vec![0.0; self.nx + 2 * half];
+        for (weights, image) in [(profile, &mut self.sums), (squares, &mut self.norms)] {
+            for row in image.chunks_exact_mut(self.nx) {
+                framed[half..half + self.nx].copy_from_slice(row);
+                row.fill(0.0);
+                for (shift, &k) in weights.iter().enumerate() {
+                    for (r, p) in row.iter_mut().zip(&framed[shift..]) {
+                        *r += k * p;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The output of row `y` of the strip: sums along y, normalised.
+    fn filter_column(&self, y: usize, profile: &[f32], squares: &[f32], out: &mut [f32]) {
+        let half = profile.len() / 2;
+        let mut norm = vec![0.0f32; self.nx];
+        out.fill(0.0);
+        for (i, (&k, &k2)) in profile.iter().zip(squares).enumerate() {
+            let Some(from) = (y + i).checked_sub(half).map(|row| row * self.nx).filter(|&at| at < self.sums.len())
+            else {
+                continue;
+            };
+            let pixels = self.sums[from..].iter().zip(&self.norms[from..]);
+            for ((o, n), (s, c)) in out.iter_mut().zip(&mut norm).zip(pixels) {
+                *o += k * s;
+                *n += k2 * c;
+            }
+        }
+        for ((o, n), p) in out.iter_mut().zip(&norm).zip(&self.present[y * self.nx..]) {
+            *o = if *p > 0.0 && *n > 0.0 { *o / n.sqrt() } else { 0.0 };
+        }
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +132,6 @@ mod tests {
 
     #[test]
     fn unit_noise_stays_unit_noise_and_gaps_stay_empty() {
-        let kernel = [1.0, 2.0, 1.0, 2.0, 4.0, 2.0, 1.0, 2.0, 1.0];
         let band = [1.0f32; 25];
         let mut valid = [1u8; 25];
         valid[12] = 0;
@@ -96,8 +139,7 @@ mod tests {
         let run = |valid: &[u8], out: &mut [f32]| {
             let views = [View2::from_slice(&band, (5, 5)), View2::from_slice(&band, (5, 5))];
             let masks = [View2::from_slice(valid, (5, 5)), View2::from_slice(valid, (5, 5))];
-            let kernel = View2::from_slice(&kernel, (3, 3));
-            detection_image(&views, &masks, kernel, ViewMut2::from_slice(out, (5, 5)), Some(2)).unwrap();
+            detection_image(&views, &masks, &[1.0, 2.0, 1.0], ViewMut2::from_slice(out, (5, 5)), Some(2)).unwrap();
         };
         run(&valid, &mut out);
         assert_eq!(out[12], 0.0);

@@ -90,20 +90,20 @@ fn paint_runs(
 }
 
 #[pyfunction]
-#[pyo3(signature = (bands, valid, kernel, out=None, threads=None))]
+#[pyo3(signature = (bands, valid, profile, out=None, threads=None))]
 fn detection_image<'py>(
     py: Python<'py>,
     bands: PyReadonlyArray3<'py, f32>,
     valid: PyReadonlyArray3<'py, u8>,
-    kernel: PyReadonlyArray2<'py, f32>,
+    profile: PyReadonlyArray1<'py, f32>,
     out: Option<Bound<'py, PyArray2<f32>>>,
     threads: Option<usize>,
 ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-    let (images, masks, weights) = (planes(&bands), planes(&valid), view(&kernel));
+    let (images, masks, weights) = (planes(&bands), planes(&valid), profile.as_array().to_vec());
     let out = out_or_new(py, out, (bands.shape()[1], bands.shape()[2]))?;
     let mut borrowed = writable(&out)?;
     let target = view_mut(&mut borrowed)?;
-    py.detach(|| detection::detection_image(&images, &masks, weights, target, threads)).map_err(to_py)?;
+    py.detach(|| detection::detection_image(&images, &masks, &weights, target, threads)).map_err(to_py)?;
     drop(borrowed);
     Ok(out)
 }
