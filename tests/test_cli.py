@@ -163,8 +163,10 @@ def test_debug_shows_the_traceback(
     done = subprocess.run(
         [STARNET, *flag, "segment", "missing.fits", "-o", "run"], cwd=tmp_path, capture_output=True, text=True
     )
+    assert done.returncode == 2
     assert "Traceback" in done.stderr
     assert "StarnetError" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("starnet: error: missing.fits")
 
 
 def test_a_bug_is_called_one() -> None:
@@ -189,6 +191,13 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert process.stderr.read() == ""
     assert process.wait() != 0
     process.stderr.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no full device but on Linux")
+def test_a_full_disk_behind_stdout_is_said_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([STARNET, "info"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "starnet: error: standard output: No space left on device\n")
 
 
 def test_completion_knows_the_commands() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 import warnings
 from typing import Annotated, Any
 
@@ -36,14 +37,11 @@ class Starnet(TyperGroup):
                 raise typer.Exit(1) from None
             except KeyboardInterrupt:
                 message, code = "interrupted; the same command goes on where this one stopped", 130
-            except (StarnetError, OSError) as error:
+            except (StarnetError, OSError, MemoryError) as error:
                 if debug:
-                    raise
-                message, code = f"error: {error}", 2
-            except MemoryError:
-                if debug:
-                    raise
-                message, code = "error: out of memory; lower --memory, --tile or --threads", 2
+                    traceback.print_exc()
+                text = "out of memory; lower --memory, --tile or --threads" if isinstance(error, MemoryError) else error
+                message, code = f"error: {text}", 2
         print(f"starnet: {message}", file=sys.stderr)
         raise typer.Exit(code)
 
@@ -93,9 +91,11 @@ def main() -> None:
     except BrokenPipeError:
         _discard_stdout()
         sys.exit(1)
+    except OSError as error:  # stdout itself: a full disk
+        _discard_stdout()
+        sys.exit(f"starnet: error: standard output: {error.strerror}")
     except Exception as error:
-        if not isinstance(error, StarnetError | OSError | MemoryError):
-            error.add_note("This is a bug in StarNet: please report it with the lines above.")
+        error.add_note("This is a bug in StarNet: please report it with the lines above.")
         raise
 
 

@@ -93,7 +93,7 @@ def _storage(plane: Plane) -> str:
 
     if isinstance(plane, RawPlane):
         return np.dtype(plane.dtype).name
-    return {CompressedPlane: "tile-compressed", PackedPlane: "gzipped"}.get(type(plane), "picture")
+    return {CompressedPlane: "tile-compressed", PackedPlane: "packed"}.get(type(plane), "picture")
 
 
 def _print_environment(facts: dict[str, Any]) -> None:
