@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -194,10 +195,12 @@ def test_a_closed_pipe_is_no_error() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no full device but on Linux")
-def test_a_full_disk_behind_stdout_is_said_in_one_line() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_stdout_is_said_in_one_line(unbuffered: str) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([STARNET, "info"], stdout=full, stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr) == (1, "starnet: error: standard output: No space left on device\n")
+        done = subprocess.run([STARNET, "info"], stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (2, "starnet: error: [Errno 28] No space left on device\n")
 
 
 def test_completion_knows_the_commands() -> None:

@@ -93,7 +93,8 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:  # stdout itself: a full disk
         _discard_stdout()
-        sys.exit(f"starnet: error: standard output: {error.strerror}")
+        print(f"starnet: error: {error}", file=sys.stderr)
+        sys.exit(2)
     except Exception as error:
         error.add_note("This is a bug in StarNet: please report it with the lines above.")
         raise
