@@ -18,7 +18,7 @@ def test_label_equals_scipy(seed: int, connectivity: int, strided: bool) -> None
     mask = rng.random(rng.integers(1, 40, 2)) < rng.random()
     if strided:
         mask = mask[::-1, ::2]
-    labels, count = label(mask, connectivity=connectivity)
+    labels, count = label(mask, connectivity=connectivity, threads=1 + seed % 4)
     expected, n = ndimage.label(mask, ndimage.generate_binary_structure(2, connectivity))
     assert count == n
     np.testing.assert_array_equal(labels, expected)

@@ -129,6 +129,7 @@ def label(
     mask: NDArray[np.uint8],
     connectivity: int = 8,
     out: NDArray[np.int32] | None = None,
+    threads: int | None = None,
 ) -> tuple[NDArray[np.int32], int]: ...
 def touching(a: NDArray[np.int32], b: NDArray[np.int32]) -> list[tuple[int, int]]: ...
 def join_tiles(labels: NDArray[np.int32], ys: list[int], xs: list[int]) -> int: ...
@@ -149,4 +150,5 @@ def measure(
     flux: NDArray[np.float32],
     sigma: NDArray[np.float32],
     origin: tuple[int, int] = (0, 0),
+    threads: int | None = None,
 ) -> dict[str, NDArray[Any]]: ...

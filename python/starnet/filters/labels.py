@@ -6,12 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from starnet import _core
-from starnet.filters.arrays import Array, image, output
+from starnet.filters.arrays import Array, image, output, thread_count
 
 _CONNECTIVITY = {1: 4, 2: 8}
 
 
-def label(mask: npt.ArrayLike, *, connectivity: int = 2, out: Array | None = None) -> tuple[npt.NDArray[np.int32], int]:
+def label(
+    mask: npt.ArrayLike, *, connectivity: int = 2, out: Array | None = None, threads: int | None = None
+) -> tuple[npt.NDArray[np.int32], int]:
     """Number the connected components of a mask.
 
     Equal to ``scipy.ndimage.label(mask, generate_binary_structure(2, connectivity))``: components are numbered 1, 2, …
@@ -25,6 +27,8 @@ def label(mask: npt.ArrayLike, *, connectivity: int = 2, out: Array | None = Non
         2: pixels that share a side or a corner touch, as in SExtractor; 1: only those that share a side.
     out : ndarray of int32, optional
         Where to put the labels.
+    threads : int, optional
+        Number of threads; by default the package's setting.
 
     Returns
     -------
@@ -43,8 +47,8 @@ def label(mask: npt.ArrayLike, *, connectivity: int = 2, out: Array | None = Non
     array = np.asarray(mask)
     foreground = array if array.dtype == bool else array != 0
     pixels = image(foreground.view(np.uint8), name="mask")
-    labels, count = _core.label(pixels, _CONNECTIVITY[connectivity], output(out, pixels.shape, np.int32, pixels))
-    return labels, count
+    target = output(out, pixels.shape, np.int32, pixels)
+    return _core.label(pixels, _CONNECTIVITY[connectivity], target, thread_count(threads))
 
 
 def join_tiles(labels: npt.NDArray[np.int32], ys: list[int], xs: list[int]) -> int:

@@ -1,6 +1,8 @@
 //! Connected components: labelling an image, and joining components over the seams of tiles.
 
-use crate::{Error, Result, View2, ViewMut2};
+use rayon::prelude::*;
+
+use crate::{Error, Result, View2, ViewMut2, with_threads};
 
 /// Which pixels touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,12 @@ impl UnionFind {
         first
     }
 
+    /// Adds the nodes and sets of another, numbered on.
+    fn append(&mut self, other: Self) {
+        let offset = self.parent.len() as u32;
+        self.parent.extend(other.parent.into_iter().map(|node| node + offset));
+    }
+
     /// The smallest node of the set of `node`.
     pub fn find(&mut self, node: usize) -> usize {
         let mut node = node as u32;
@@ -65,68 +73,135 @@ impl UnionFind {
 }
 
 /// A run of foreground pixels of one row, `start <= x < end`.
+#[derive(Debug, Clone, Copy)]
 struct Run {
-    start: usize,
-    end: usize,
-    node: usize,
+    start: u32,
+    end: u32,
+}
+
+/// The runs of some rows, in scan order, and the sets that they form; run `i` is node `i`.
+struct Runs {
+    runs: Vec<Run>,
+    /// Where each row's runs begin; one entry more than rows.
+    rows: Vec<usize>,
+    sets: UnionFind,
+}
+
+impl Runs {
+    fn of(mask: View2<'_, u8>, rows: std::ops::Range<usize>, reach: u32) -> Self {
+        let mut found = Self { runs: Vec::new(), rows: vec![0], sets: UnionFind::default() };
+        let mut row = vec![0; mask.shape().1];
+        for y in rows {
+            mask.copy_row(y, &mut row);
+            let mut x = next(&row, 0, |v| v != 0);
+            while x < row.len() {
+                let end = next(&row, x, |v| v == 0);
+                found.runs.push(Run { start: x as u32, end: end as u32 });
+                x = next(&row, end, |v| v != 0);
+            }
+            found.rows.push(found.runs.len());
+        }
+        found.sets.grow(found.runs.len());
+        for y in 1..found.rows.len() - 1 {
+            found.join_rows(y - 1, y, reach);
+        }
+        found
+    }
+
+    /// Joins the runs of two rows, one above the other, that touch.
+    fn join_rows(&mut self, above: usize, below: usize, reach: u32) {
+        let (mut candidate, last) = (self.rows[above], self.rows[above + 1]);
+        for node in self.rows[below]..self.rows[below + 1] {
+            let run = self.runs[node];
+            while candidate < last && self.runs[candidate].end + reach <= run.start {
+                candidate += 1;
+            }
+            let mut other = candidate;
+            while other < last && self.runs[other].start < run.end + reach {
+                self.sets.union(other, node);
+                other += 1;
+            }
+        }
+    }
+
+    /// Appends the runs of the rows that follow.
+    fn append(&mut self, next: Self, reach: u32) {
+        let (seam, offset) = (self.rows.len() - 1, self.runs.len());
+        self.sets.append(next.sets);
+        self.runs.extend(next.runs);
+        self.rows.extend(next.rows[1..].iter().map(|at| at + offset));
+        if seam > 0 && seam < self.rows.len() - 1 {
+            self.join_rows(seam - 1, seam, reach);
+        }
+    }
+}
+
+/// The first position from `from` on whose pixel is as wanted, or the length; looks at 16 pixels at once.
+#[inline(always)]
+fn next(row: &[u8], from: usize, wanted: impl Fn(u8) -> bool + Copy) -> usize {
+    let chunks = row[from..].chunks_exact(16);
+    let tail = row.len() - chunks.remainder().len();
+    for (i, chunk) in chunks.enumerate() {
+        if chunk.iter().fold(false, |any, &v| any | wanted(v)) {
+            return from + 16 * i + chunk.iter().position(|&v| wanted(v)).unwrap_or(0);
+        }
+    }
+    row[tail..].iter().position(|&v| wanted(v)).map_or(row.len(), |i| tail + i)
 }
 
 /// Labels the connected components of `mask` (non-zero pixels); returns their number.
 ///
 /// Labels are 1, 2, … in the order of the components' first pixels (smallest y, then x), background 0: the numbering of
 /// `scipy.ndimage.label`, which is the oracle. Method: runs of a row are joined with those of the row above by union-find
-/// (He, Chao & Suzuki 2008, "A run-based two-scan labeling algorithm").
-pub fn label(mask: View2<'_, u8>, connectivity: Connectivity, mut out: ViewMut2<'_, i32>) -> Result<usize> {
+/// (He, Chao & Suzuki 2008, "A run-based two-scan labeling algorithm"), in strips that are joined in turn.
+pub fn label(
+    mask: View2<'_, u8>,
+    connectivity: Connectivity,
+    mut out: ViewMut2<'_, i32>,
+    threads: Option<usize>,
+) -> Result<usize> {
     check_shape(out.shape(), mask.shape())?;
     let (ny, nx) = mask.shape();
-    let reach = usize::from(connectivity == Connectivity::Eight);
-    let mut sets = UnionFind::default();
-    let mut row = vec![0; nx];
-    let (mut above, mut here): (Vec<Run>, Vec<Run>) = (Vec::new(), Vec::new());
-    for y in 0..ny {
-        mask.copy_row(y, &mut row);
-        here.clear();
-        let mut x = 0;
-        let mut candidate = 0;
-        while let Some(start) = row[x..].iter().position(|&v| v != 0).map(|i| x + i) {
-            let end = row[start..].iter().position(|&v| v == 0).map_or(nx, |i| start + i);
-            let node = sets.grow(1);
-            while candidate < above.len() && above[candidate].end + reach <= start {
-                candidate += 1;
+    if ny == 0 || nx == 0 {
+        return Ok(0);
+    }
+    if i32::try_from(ny * nx.div_ceil(2)).is_err() || u32::try_from(nx).is_err() {
+        return Err(Error::Value(format!("label: an image of ({ny}, {nx}) pixels is too large; cut it into tiles")));
+    }
+    let reach = u32::from(connectivity == Connectivity::Eight);
+    with_threads(threads, || {
+        let height = ny.div_ceil(rayon::current_num_threads());
+        let strips: Vec<Runs> = (0..ny.div_ceil(height))
+            .into_par_iter()
+            .map(|i| Runs::of(mask, i * height..((i + 1) * height).min(ny), reach))
+            .collect();
+        let mut all = Runs { runs: Vec::new(), rows: vec![0], sets: UnionFind::default() };
+        for strip in strips {
+            all.append(strip, reach);
+        }
+        let mut count = 0;
+        let mut numbers = vec![0; all.runs.len()];
+        for node in 0..all.runs.len() {
+            let root = all.sets.find(node);
+            if root == node {
+                count += 1;
+                numbers[node] = count;
+            } else {
+                numbers[node] = numbers[root];
             }
-            for run in above[candidate..].iter().take_while(|run| run.start < end + reach) {
-                sets.union(run.node, node);
+        }
+        out.rows_mut().into_par_iter().enumerate().for_each(|(y, row)| {
+            let nodes = all.rows[y]..all.rows[y + 1];
+            let mut x = 0;
+            for (run, &number) in all.runs[nodes.clone()].iter().zip(&numbers[nodes]) {
+                row[x..run.start as usize].fill(0);
+                row[run.start as usize..run.end as usize].fill(number);
+                x = run.end as usize;
             }
-            here.push(Run { start, end, node });
-            x = end;
-        }
-        // Until the sets are complete, pixels hold their run's node plus one.
-        let target = out.row_mut(y);
-        target.fill(0);
-        for run in &here {
-            target[run.start..run.end].fill(node_label(run.node)?);
-        }
-        std::mem::swap(&mut above, &mut here);
-    }
-    let mut count = 0;
-    let mut numbers = vec![0; sets.len() + 1];
-    for node in 0..sets.len() {
-        let root = sets.find(node);
-        if root == node {
-            count += 1;
-            numbers[node + 1] = count;
-        } else {
-            numbers[node + 1] = numbers[root + 1];
-        }
-    }
-    for y in 0..ny {
-        out.row_mut(y).iter_mut().for_each(|v| *v = numbers[*v as usize]);
-    }
-    Ok(count as usize)
-}
-
-fn node_label(node: usize) -> Result<i32> {
-    i32::try_from(node + 1).map_err(|_| Error::Value("label: more than 2^31 runs; cut the image into tiles".into()))
+            row[x..].fill(0);
+        });
+        Ok(count as usize)
+    })
 }
 
 fn check_shape(got: (usize, usize), expected: (usize, usize)) -> Result<()> {
@@ -247,7 +322,9 @@ mod tests {
 
     fn labelled(mask: &[u8], shape: (usize, usize), connectivity: Connectivity) -> (Vec<i32>, usize) {
         let mut out = vec![-1; mask.len()];
-        let n = label(View2::from_slice(mask, shape), connectivity, ViewMut2::from_slice(&mut out, shape)).unwrap();
+        let threads = Some(1 + mask.len() % 4);
+        let n = label(View2::from_slice(mask, shape), connectivity, ViewMut2::from_slice(&mut out, shape), threads)
+            .unwrap();
         (out, n)
     }
 

@@ -1,6 +1,8 @@
 //! Measurements of labelled objects, in one pass over the pixels.
 
-use crate::{Error, Result, View2};
+use rayon::prelude::*;
+
+use crate::{Error, Result, View2, with_threads};
 
 /// What is summed over the pixels of one object in one band.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,6 +81,7 @@ pub fn measure(
     count: usize,
     planes: &Planes<'_>,
     origin: (i32, i32),
+    threads: Option<usize>,
 ) -> Result<Vec<Option<Object>>> {
     let (ny, nx) = labels.shape();
     let bands = planes.flux.len();
@@ -94,15 +97,66 @@ pub fn measure(
     if planes.sigma.len() != bands {
         return Err(Error::Shape { name: "sigma", got: vec![planes.sigma.len()], expected: vec![bands] });
     }
+    with_threads(threads, || {
+        let strips = rayon::current_num_threads().min(ny);
+        if strips < 2 {
+            return measure_rows(labels, 0..ny, |_| true, count, planes, origin);
+        }
+        // Each object belongs to the strip of rows where it begins, which follows it to its end: its sums are taken by one
+        // thread, in scan order, as if there were only one.
+        let extents = extents(labels, count)?;
+        let height = ny.div_ceil(strips);
+        let owner = |label: usize| extents[label].0 / height;
+        let mut ends = vec![0; ny.div_ceil(height)];
+        for (label, &(_, end)) in extents.iter().enumerate().filter(|(_, (_, end))| *end > 0) {
+            ends[owner(label)] = end.max(ends[owner(label)]);
+        }
+        let parts: Vec<_> = ends
+            .into_par_iter()
+            .enumerate()
+            .map(|(i, end)| measure_rows(labels, i * height..end, |label| owner(label) == i, count, planes, origin))
+            .collect::<Result<_>>()?;
+        let mut parts = parts.into_iter();
+        let mut objects = parts.next().unwrap_or_default();
+        for part in parts {
+            for (object, measured) in objects.iter_mut().zip(part) {
+                if measured.is_some() {
+                    *object = measured;
+                }
+            }
+        }
+        Ok(objects)
+    })
+}
+
+/// First row, and the one after the last, of each label; zeros where it has no pixel.
+fn extents(labels: View2<'_, i32>, count: usize) -> Result<Vec<(usize, usize)>> {
+    let boxes = crate::labels::extents(labels, count)?;
+    Ok(boxes.into_iter().map(|[y0, y1, ..]| (y0 as usize, y1 as usize)).collect())
+}
+
+/// Measures, in some rows, the objects that `is_mine` names (by label less one).
+fn measure_rows(
+    labels: View2<'_, i32>,
+    rows: std::ops::Range<usize>,
+    is_mine: impl Fn(usize) -> bool,
+    count: usize,
+    planes: &Planes<'_>,
+    origin: (i32, i32),
+) -> Result<Vec<Option<Object>>> {
+    let (nx, bands) = (labels.shape().1, planes.flux.len());
     let mut objects: Vec<Option<Object>> = vec![None; count];
     let mut row = vec![0; nx];
-    for y in 0..ny {
+    for y in rows {
         labels.copy_row(y, &mut row);
         for (x, &label) in row.iter().enumerate().filter(|&(_, &label)| label != 0) {
-            let slot = usize::try_from(label).ok().and_then(|l| objects.get_mut(l - 1));
-            let Some(slot) = slot else {
+            let index = usize::try_from(label).map_or(usize::MAX, |label| label - 1);
+            let Some(slot) = objects.get_mut(index) else {
                 return Err(Error::Value(format!("labels: {label} at ({y}, {x}) is not in 1..={count}")));
             };
+            if !is_mine(index) {
+                continue;
+            }
             let (my, mx) = (origin.0 + y as i32, origin.1 + x as i32);
             let object = slot.get_or_insert_with(|| Object::new(my, mx, bands));
             let [_, y1, x0, x1] = &mut object.bounds;
@@ -154,7 +208,7 @@ mod tests {
                 let planes = Planes {
                     detection: view, flags: View2::from_slice(&flags, shape), flux: vec![view], sigma: vec![view],
                 };
-                measure(View2::from_slice(labels, shape), 3, &planes, origin).unwrap()
+                measure(View2::from_slice(labels, shape), 3, &planes, origin, Some(1 + margin)).unwrap()
             };
             let objects = run(&labels, &pixels, (ny, nx), (100, 200));
             for (i, object) in objects.iter().enumerate() {

@@ -24,19 +24,20 @@ fn connectivity(value: u8) -> PyResult<Connectivity> {
 }
 
 #[pyfunction]
-#[pyo3(signature = (mask, connectivity=8, out=None))]
+#[pyo3(signature = (mask, connectivity=8, out=None, threads=None))]
 fn label<'py>(
     py: Python<'py>,
     mask: PyReadonlyArray2<'py, u8>,
     connectivity: u8,
     out: Option<Bound<'py, PyArray2<i32>>>,
+    threads: Option<usize>,
 ) -> PyResult<(Bound<'py, PyArray2<i32>>, usize)> {
     let connectivity = self::connectivity(connectivity)?;
     let input = view(&mask);
     let out = out_or_new(py, out, input.shape())?;
     let mut borrowed = writable(&out)?;
     let target = view_mut(&mut borrowed)?;
-    let count = py.detach(|| labels::label(input, connectivity, target)).map_err(to_py)?;
+    let count = py.detach(|| labels::label(input, connectivity, target, threads)).map_err(to_py)?;
     drop(borrowed);
     Ok((out, count))
 }
@@ -110,7 +111,7 @@ fn detection_image<'py>(
 
 /// One array a quantity, in the order of the labels; labels without pixels are left out.
 #[pyfunction]
-#[pyo3(signature = (labels, count, detection, flags, flux, sigma, origin=(0, 0)))]
+#[pyo3(signature = (labels, count, detection, flags, flux, sigma, origin=(0, 0), threads=None))]
 #[expect(clippy::too_many_arguments, reason = "the images an object is measured on, by name")]
 fn measure<'py>(
     py: Python<'py>,
@@ -121,11 +122,12 @@ fn measure<'py>(
     flux: PyReadonlyArray3<'py, f32>,
     sigma: PyReadonlyArray3<'py, f32>,
     origin: (i32, i32),
+    threads: Option<usize>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let images =
         Planes { detection: view(&detection), flags: view(&flags), flux: planes(&flux), sigma: planes(&sigma) };
     let map: View2<'_, i32> = view(&labels);
-    let measured = py.detach(|| core_measure::measure(map, count, &images, origin)).map_err(to_py)?;
+    let measured = py.detach(|| core_measure::measure(map, count, &images, origin, threads)).map_err(to_py)?;
     let (numbers, objects): (Vec<i32>, Vec<&Object>) =
         (1..).zip(&measured).filter_map(|(i, o)| o.as_ref().map(|o| (i, o))).unzip();
     let columns = PyDict::new(py);
