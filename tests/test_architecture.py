@@ -13,8 +13,8 @@ import starnet
 PACKAGE = Path(starnet.__file__).parent
 WALK = [
     "_core", "errors", "flags", "atomic", "tiles", "io", "instruments", "mosaic", "filters", "recipe", "detection",
-    "models", "instances", "stitch", "run", "labelmap", "workers", "tile_job", "catalog", "outputs", "pipeline", "cli",
-    "__main__",
+    "models", "instances", "stitch", "run", "labelmap", "workers", "tile_job", "catalog", "outputs", "pipeline",
+    "bench", "cli", "__main__",
 ]  # fmt: skip
 # Instrument presets read header cards, and readers ask the presets which extensions to take.
 ALLOWED = {("io", "instruments")}

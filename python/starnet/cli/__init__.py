@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from starnet.cli.bench import bench
 from starnet.cli.demo import demo
 from starnet.cli.info import info
 from starnet.cli.preprocess import preprocess
@@ -57,6 +58,7 @@ app.command()(segment)
 app.command()(preprocess)
 app.command()(info)
 app.command()(demo)
+app.command()(bench)
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,208 @@
+"""Timing: results are compared first, then all run in turn, round after round."""
+
+from __future__ import annotations
+
+import gc
+import math
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from starnet.bench.cases import OURS, Array, Call, Case, Contender
+from starnet.bench.machine import extra_peak, reset_peak
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure.
+
+    Attributes
+    ----------
+    rounds : int
+        Times that each contender has its turn.
+    sample : float
+        Seconds that a turn lasts at least: fast calls are repeated.
+    slow : float
+        Seconds for a call above which a peer is timed on a crop.
+    """
+
+    rounds: int
+    sample: float
+    slow: float
+
+
+FULL = Effort(rounds=5, sample=0.03, slow=0.6)
+QUICK = Effort(rounds=3, sample=0.01, slow=0.12)
+
+
+@dataclass
+class Entry:
+    """What was measured of one contender.
+
+    Attributes
+    ----------
+    library, function : str
+        Which it is.
+    agreement : str
+        In which sense its result is ours.
+    ranked : bool
+        Whether it counts among the peers.
+    threads : int
+        That it ran on.
+    pixels : int
+        That a call worked on.
+    crop : list of int or None
+        ``[ny, nx]`` of the crop, if it was too slow for all pixels.
+    calls : int
+        In each round.
+    rounds : list of float
+        Seconds a call, one figure a round.
+    extra_memory : int or None
+        Bytes of resident memory that the first call added, at most; inputs and arrays given as ``out`` existed before.
+    ours_is_faster : float or None
+        Median over the rounds of the ratio of our rate to its.
+    """
+
+    library: str
+    function: str
+    agreement: str
+    ranked: bool
+    threads: int
+    pixels: int
+    crop: list[int] | None = None
+    calls: int = 1
+    rounds: list[float] = field(default_factory=list)
+    extra_memory: int | None = None
+    ours_is_faster: float | None = None
+
+    @property
+    def rate(self) -> float:
+        """Mpix/s, of the median round."""
+        return self.pixels / statistics.median(self.rounds) / 1e6
+
+
+@dataclass
+class Result:
+    """A case on a number of threads.
+
+    Attributes
+    ----------
+    case : Case
+        What was done.
+    threads : int
+        That StarNet ran on.
+    ours : Entry
+        StarNet.
+    peers : list of Entry
+        The others.
+    disagreements : list of str
+        Peers of the same definition that found something else; they are not timed.
+    """
+
+    case: Case
+    threads: int
+    ours: Entry
+    peers: list[Entry] = field(default_factory=list)
+    disagreements: list[str] = field(default_factory=list)
+
+
+def measure(case: Case, threads: int, peers: Sequence[Contender], effort: Effort) -> Result:
+    """Compare and time the contenders of a case."""
+    entry, call = _enter(case, case.ours, threads, None)
+    result = Result(case, threads, entry)
+    calls = [call]
+    for peer in peers:
+        side = _crop_side(case, peer, threads, effort)
+        pixels = case.crop(side)
+        if peer.agreement is not None:
+            ours = (peer.reference or case.ours.prepare)(pixels, threads)()
+            text = peer.agreement.differ(ours, peer.prepare(pixels, threads)())
+            if text is not None:
+                result.disagreements.append(
+                    f"{case.name}: {peer.library} {peer.function} and {OURS} disagree: {text} "
+                    f"(expected: {peer.agreement.says})"
+                )
+                continue
+        entry, call = _enter(case, peer, threads, side)
+        result.peers.append(entry)
+        calls.append(call)
+    entries = [result.ours, *result.peers]
+    _race(entries, calls, effort)
+    for peer_entry in result.peers:
+        pairs = zip(result.ours.rounds, peer_entry.rounds, strict=True)
+        pixels_ratio = result.ours.pixels / peer_entry.pixels
+        peer_entry.ours_is_faster = statistics.median(theirs / mine * pixels_ratio for mine, theirs in pairs)
+    return result
+
+
+def _enter(case: Case, contender: Contender, threads: int, side: int | None) -> tuple[Entry, Call]:
+    """Prepare a contender and call it once: what is compiled, imported or allocated at first is not timed."""
+    pixels = case.crop(side)
+    call = contender.prepare(pixels, threads)
+    gc.collect()
+    before = reset_peak()
+    call()
+    memory = extra_peak(before)
+    says = "another definition" if contender.agreement is None else contender.agreement.says
+    entry = Entry(
+        contender.library,
+        contender.function,
+        says if contender.ranked else "a bound",
+        contender.ranked and contender.agreement is not None,
+        threads if contender.threaded else 1,
+        _size(pixels),
+        None if pixels is case.pixels else list(pixels.shape[-2:]),
+        extra_memory=memory,
+    )
+    return entry, call
+
+
+def _crop_side(case: Case, peer: Contender, threads: int, effort: Effort) -> int | None:
+    """Side of the crop on which a call lasts about as long as is allowed; None for all pixels."""
+    small = case.crop(case.least)
+    if small is case.pixels:
+        return None
+    call = peer.prepare(small, threads)
+    seconds = _timed(call)
+    allowed = effort.slow * _size(small) / _size(case.pixels)
+    if allowed < seconds < 3:
+        seconds = min(seconds, _timed(call))  # the first call may have compiled something
+    if seconds <= allowed:
+        return None
+    side = math.isqrt(int(effort.slow / seconds * _size(small))) // 16 * 16
+    return None if side >= 0.9 * max(case.pixels.shape[-2:]) else max(case.least, side)
+
+
+def _race(entries: Sequence[Entry], calls: Sequence[Call], effort: Effort) -> None:
+    with _no_garbage_collection():
+        for entry, call in zip(entries, calls, strict=True):
+            entry.calls = max(1, math.ceil(effort.sample / max(_timed(call), 1e-7)))
+        for _ in range(effort.rounds):
+            for entry, call in zip(entries, calls, strict=True):
+                start = time.perf_counter()
+                for _ in range(entry.calls):
+                    call()
+                entry.rounds.append((time.perf_counter() - start) / entry.calls)
+
+
+def _timed(call: Call) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _size(pixels: Array) -> int:
+    return int(pixels.shape[-2] * pixels.shape[-1])
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
