@@ -24,7 +24,7 @@ pub fn detection_image(
     threads: Option<usize>,
 ) -> Result<()> {
     let (ny, nx) = out.shape();
-    if profile.len() % 2 == 0 {
+    if profile.len().is_multiple_of(2) {
         return Err(Error::Value(format!("profile has {} values: their number must be odd", profile.len())));
     }
     for (name, shape) in bands.iter().map(|b| ("bands", b.shape())).chain(valid.iter().map(|v| ("valid", v.shape()))) {

@@ -1,13 +1,16 @@
 //! Exact 2-D median.
 //!
-//! Method: "median filtering is equivalent to sorting" (Suomela 2014, arXiv:1406.1717). The pixels that a block of
-//! outputs can see are sorted once; a window is then a set of ranks, kept as bits, and sliding it flips the bits of the
-//! pixels that leave and enter. The median is the bit that has half the others below: it is found by walking from the
-//! last one. The cost is O(window side) a pixel for every type, every value and either NaN policy.
+//! Small square windows go through selection networks ([`strips`]), large ones through histograms of columns ([`large`]), the
+//! others, and small ones with a NaN in them, through a sliding histogram of ranks ([`histogram`]).
 
-use rayon::prelude::*;
+mod histogram;
+mod large;
+mod strips;
 
-use crate::{Border, Error, Pixel, Result, View2, ViewMut2, with_threads};
+use crate::{Border, Error, Pixel, Result, View2, ViewMut2, simd};
+
+/// Longest side of a window for which the sliding histogram is as fast as binned columns ([`large`]).
+const CROSSOVER: usize = 31;
 
 /// What a NaN in the window does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,13 +20,6 @@ pub enum Nan {
     /// It makes the result NaN.
     Propagate,
 }
-
-/// Side of a block of outputs in pixels, half the window's between these limits: small enough for the cache, large enough
-/// that the sort of the margin does not dominate.
-const BLOCK: std::ops::RangeInclusive<usize> = 128..=1024;
-
-/// Most pixels that a block may see; 16 to 28 bytes each, a thread.
-const MAX_REACH: usize = 1 << 27;
 
 /// The median of the window `size` around each pixel: rows `y - ky / 2 .. y - ky / 2 + ky`, columns likewise, rank
 /// `ky * kx / 2`.
@@ -38,6 +34,10 @@ pub fn median_filter<T: Pixel>(
     out: ViewMut2<'_, T>,
     threads: Option<usize>,
 ) -> Result<()> {
+    let networks = strips::Networks::of::<T>(size.0, simd::level());
+    if let Some(networks) = networks.filter(|_| size.0 == size.1) {
+        return networks.filter(a, border, nan, out, threads);
+    }
     let (rows, cols): (Vec<_>, Vec<_>) = ((0..a.shape().0).collect(), (0..a.shape().1).collect());
     median_at(a, &rows, &cols, size, border, nan, out, threads)
 }
@@ -51,16 +51,15 @@ pub fn median_at<T: Pixel>(
     size: (usize, usize),
     border: Border,
     nan: Nan,
-    mut out: ViewMut2<'_, T>,
+    out: ViewMut2<'_, T>,
     threads: Option<usize>,
 ) -> Result<()> {
     if size.0 == 0 || size.1 == 0 {
         return Err(Error::Value(format!("size {size:?}: a window has at least one pixel a side")));
     }
     let (ny, nx) = a.shape();
-    let side = |k: usize| (k / 2).clamp(*BLOCK.start(), *BLOCK.end());
-    let reach = |k: usize, n: usize| k.saturating_add(side(k).min(n));
-    if reach(size.0, ny).saturating_mul(reach(size.1, nx)) > MAX_REACH {
+    let large = size.0.max(size.1) > CROSSOVER && large::fits(size);
+    if !large && !histogram::fits(size, (ny, nx)) {
         return Err(Error::Value(format!("size {size:?}: the window is too large, a side of 10000 is about the most")));
     }
     if out.shape() != (rows.len(), cols.len()) {
@@ -76,187 +75,9 @@ pub fn median_at<T: Pixel>(
     if rows.is_empty() || cols.is_empty() {
         return Ok(());
     }
-    let (ys, xs) = (cuts(rows, side(size.0)), cuts(cols, side(size.1)));
-    let blocks: Vec<_> = ys.windows(2).flat_map(|y| xs.windows(2).map(move |x| (y[0]..y[1], x[0]..x[1]))).collect();
-    let outs = out.blocks_mut(&ys, &xs);
-    with_threads(threads, || {
-        blocks.into_par_iter().zip(outs).for_each_init(Block::default, |block, ((y, x), mut out)| {
-            let (rows, cols) = (&rows[y], &cols[x]);
-            block.load(a, rows, cols, size, border);
-            match nan {
-                Nan::Ignore => block.run::<false>(rows, cols, &mut out),
-                Nan::Propagate => block.run::<true>(rows, cols, &mut out),
-            }
-        });
-    });
+    let run = if large { large::median_large } else { histogram::median_any };
+    run(a, rows, cols, size, border, nan, out, threads);
     Ok(())
-}
-
-/// Cuts ascending `nodes` into runs that each span at most `reach` pixels.
-fn cuts(nodes: &[usize], reach: usize) -> Vec<usize> {
-    let mut cuts = vec![0];
-    for (i, &node) in nodes.iter().enumerate() {
-        if node - nodes[cuts[cuts.len() - 1]] >= reach {
-            cuts.push(i);
-        }
-    }
-    cuts.push(nodes.len());
-    cuts
-}
-
-/// The pixels that a block of outputs sees; one a thread, reused.
-struct Block<T: Pixel> {
-    size: (usize, usize),
-    /// The pixels in reach, `width` a row, borders filled in.
-    pixels: Vec<T>,
-    width: usize,
-    /// The same in ascending order, without NaN.
-    sorted: Vec<T::Ranked>,
-    /// Rank of each pixel; a NaN has the first bit of the word after the last.
-    ranks: Vec<u32>,
-    /// The ranks inside the window, and a last word that is only written to.
-    bits: Vec<u64>,
-    /// Columns of the image, `None` for the constant.
-    sources: Vec<Option<usize>>,
-}
-
-impl<T: Pixel> Default for Block<T> {
-    fn default() -> Self {
-        Self { size: (0, 0), pixels: vec![], width: 0, sorted: vec![], ranks: vec![], bits: vec![], sources: vec![] }
-    }
-}
-
-/// Where the search for the median stands.
-#[derive(Default)]
-struct Cursor {
-    /// A word of `Block::bits`.
-    word: usize,
-    /// Ranks of the window in words before it.
-    below: usize,
-    /// Ranks of the window in all.
-    count: usize,
-}
-
-impl<T: Pixel> Block<T> {
-    fn load(&mut self, a: View2<'_, T>, rows: &[usize], cols: &[usize], size: (usize, usize), border: Border) {
-        let (ny, nx) = a.shape();
-        let ((y0, x0), (ky, kx)) = ((rows[0], cols[0]), size);
-        let height = rows[rows.len() - 1] - y0 + ky;
-        self.width = cols[cols.len() - 1] - x0 + kx;
-        self.size = size;
-
-        let left = x0 as isize - (kx / 2) as isize;
-        self.sources.clear();
-        self.sources.extend((0..self.width).map(|x| border.source(left + x as isize, nx)));
-        let inside = left >= 0 && left as usize + self.width <= nx;
-        self.pixels.clear();
-        for i in 0..height {
-            match (border.source((y0 + i) as isize - (ky / 2) as isize, ny), inside) {
-                (None, _) => self.pixels.resize(self.pixels.len() + self.width, T::default()),
-                (Some(y), true) if a.row(y).is_some() => {
-                    let row = a.row(y).unwrap_or_default();
-                    self.pixels.extend_from_slice(&row[left as usize..][..self.width]);
-                }
-                (Some(y), _) => {
-                    self.pixels.extend(self.sources.iter().map(|x| x.map_or(T::default(), |x| a.get(y, x))));
-                }
-            }
-        }
-
-        self.sorted.clear();
-        let ranked = self.pixels.iter().zip(0u32..).filter(|(v, _)| !v.is_nan());
-        self.sorted.extend(ranked.map(|(v, position)| v.ranked(position)));
-        self.sorted.sort_unstable();
-        let words = self.sorted.len().div_ceil(64);
-        self.ranks.clear();
-        self.ranks.resize(self.pixels.len(), words as u32 * 64);
-        for (&pixel, rank) in self.sorted.iter().zip(0u32..) {
-            self.ranks[T::position(pixel) as usize] = rank;
-        }
-        self.bits.clear();
-        self.bits.resize(words + 1, 0);
-    }
-
-    /// Walks the block column by column, down and up in turn, so that most steps flip whole pieces of rows.
-    fn run<const PROPAGATE: bool>(&mut self, rows: &[usize], cols: &[usize], out: &mut ViewMut2<'_, T>) {
-        let (ky, kx) = self.size;
-        let mut outs = out.rows_mut();
-        let mut cursor = Cursor { word: self.bits.len() / 2, ..Cursor::default() };
-        // The window's corner, counted from the first one; it is empty at first.
-        let (mut y, mut x, mut height) = (0, 0, 0);
-        for (j, &col) in cols.iter().enumerate() {
-            let next = col - cols[0];
-            let step = (next - x).min(kx);
-            for row in y..y + height {
-                self.flip::<false>(&mut cursor, row, x..x + step);
-                self.flip::<true>(&mut cursor, row, next + kx - step..next + kx);
-            }
-            x = next;
-            for i in 0..rows.len() {
-                let i = if j % 2 == 0 { i } else { rows.len() - 1 - i };
-                let next = rows[i] - rows[0];
-                // The rows that leave, and those that enter.
-                let step = y.abs_diff(next).min(ky);
-                let (leave, enter) = match (height, next > y) {
-                    (0, _) => (0..0, next..next + ky),
-                    (_, true) => (y..y + step, next + ky - step..next + ky),
-                    (_, false) => (y + ky - step..y + ky, next..next + step),
-                };
-                leave.for_each(|row| self.flip::<false>(&mut cursor, row, x..x + kx));
-                enter.for_each(|row| self.flip::<true>(&mut cursor, row, x..x + kx));
-                (y, height) = (next, ky);
-                let count = cursor.count;
-                outs[i][j] = match T::NAN {
-                    Some(nan) if count == 0 || PROPAGATE && count < ky * kx => nan,
-                    _ => self.pixels[T::position(self.sorted[self.select(&mut cursor, count / 2)]) as usize],
-                };
-            }
-        }
-    }
-
-    /// Adds a piece of a row to the window, or takes it away.
-    #[inline(always)]
-    fn flip<const ADD: bool>(&mut self, cursor: &mut Cursor, row: usize, columns: std::ops::Range<usize>) {
-        let nan = self.bits.len() - 1;
-        let start = row * self.width;
-        let (mut below, mut count) = (0, 0);
-        for &rank in &self.ranks[start + columns.start..start + columns.end] {
-            let word = rank as usize / 64;
-            self.bits[word] ^= 1 << (rank % 64);
-            below += usize::from(word < cursor.word);
-            count += usize::from(word < nan);
-        }
-        if ADD {
-            cursor.below += below;
-            cursor.count += count;
-        } else {
-            cursor.below -= below;
-            cursor.count -= count;
-        }
-    }
-
-    /// The rank that has `n` ranks of the window below it.
-    #[inline(always)]
-    fn select(&self, cursor: &mut Cursor, n: usize) -> usize {
-        loop {
-            if n < cursor.below {
-                cursor.word -= 1;
-                cursor.below -= self.bits[cursor.word].count_ones() as usize;
-            } else {
-                let ones = self.bits[cursor.word].count_ones() as usize;
-                if n < cursor.below + ones {
-                    break;
-                }
-                cursor.below += ones;
-                cursor.word += 1;
-            }
-        }
-        let mut word = self.bits[cursor.word];
-        for _ in cursor.below..n {
-            word &= word - 1;
-        }
-        cursor.word * 64 + word.trailing_zeros() as usize
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,42 @@
+//! The kinds of vectors.
+
+use crate::{Instructions, Kernel};
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+/// Wraps the generated networks of a kind of vector.
+macro_rules! networks {
+    ($file:literal, $vector:ty, $n:literal, $(#[$attribute:meta])*) => {
+        #[allow(clippy::all, clippy::undocumented_unsafe_blocks, unsafe_op_in_unsafe_fn)]
+        mod generated {
+            use super::{V, max, min};
+            use crate::block::{Network, OUT, PITCH};
+            include!(concat!(env!("OUT_DIR"), "/", $file));
+        }
+        $(#[$attribute])*
+        unsafe fn run(index: usize, job: &crate::Job<'_>, memory: &mut Vec<crate::Line>) -> u64 {
+            // SAFETY: the caller's.
+            unsafe { crate::block::run::<V, $n>(job, &generated::NETWORKS[index], memory) }
+        }
+        pub(crate) fn kernel(size: usize) -> Option<crate::Kernel> {
+            let index = generated::NETWORKS.iter().position(|network| network.size == size)?;
+            let (tile_height, tile_width) = generated::NETWORKS[index].tile;
+            let lanes = <V as crate::block::Vector<$n>>::LANES;
+            Some(crate::Kernel { lanes, unit: tile_width.max($n), piece: $n, tile_height, index, run })
+        }
+    };
+}
+pub(crate) use networks;
+
+pub(crate) fn kernel(instructions: Instructions, bits: u32, size: usize) -> Option<Kernel> {
+    match (instructions, bits) {
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx2, 32) => avx2::int32::kernel(size),
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx512, 32) => avx512::int32::kernel(size),
+        _ => None,
+    }
+}
