@@ -98,6 +98,21 @@ def test_parameters_of_the_model_reach_it(run: tuple[Path, Result], bands: list[
     assert answer["run"]["model"]["parameters"].items() >= parameters.items()
     catalog = QTable.read(tmp_path / "run" / "catalog.fits")
     assert catalog["peak_snr"].min() > 5
+    assert catalog["area"].value.min() >= 20
+
+
+def test_weights_are_left_out_or_named(bands: list[Path], tmp_path: Path) -> None:
+    command = ("segment", bands[0], "--json", "--quiet", "--threads", "1", "--mode", "direct")
+    kinds = {}
+    for name, options in {"found": [], "none": ["none"], "named": [f"weight={bands[1]}[WHT]"]}.items():
+        arguments = [word for option in options for word in ("--weights", option)]
+        answer = json.loads(invoke(*command, *arguments, "-o", tmp_path / name).stdout)
+        kinds[name] = answer["run"]["inputs"][0]["weight"]
+    assert kinds["none"] is None
+    assert kinds["found"]["file"] == bands[0].name
+    assert kinds["named"]["file"] == bands[1].name
+    refused = invoke(*command, "-o", tmp_path / "x", "--weights", "none", "--weights", "none")
+    assert refused.exit_code == 2
 
 
 @pytest.mark.parametrize(

@@ -379,7 +379,7 @@ def test_weights_that_cannot_be_used(tmp_path):
     assert f"depth={small} is no kind of weight: write one of wht, weight" in refused(a, weights=[f"depth={small}"])
     assert refused(a, weights=[small]) == (
         f"{small}[0] is 4 x 3 pixels, but the image it belongs to, {a}[0], is 40 x 30: "
-        'give the right one with weights=[...], or none with weights="none"'
+        "give the right one with --weights, or leave it out with --weights none"
     )
     text = tmp_path / "notes.txt"
     text.write_text("hello")

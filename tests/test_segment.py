@@ -102,6 +102,8 @@ def test_catalog_and_map_agree(xdf_run: SegmentResult) -> None:
     np.testing.assert_array_equal(np.bincount(labels.ravel())[1:], catalog["area"].value)
     first = [np.flatnonzero(labels.ravel() == i)[0] for i in catalog["id"]]
     assert np.all(np.diff(first) > 0)
+    assert catalog["area"].value.min() >= 8
+    assert fits.getdata(xdf_run.outputs["catalog"])["area"].dtype.kind == "i"
     ys, xs = np.nonzero(labels)
     at_border = (ys == 0) | (xs == 0) | (ys == 499) | (xs == 499)
     flagged = set(catalog["id"][catalog["flags"] & Flag.EDGE > 0].tolist())

@@ -39,7 +39,9 @@ def build_catalog(columns: Columns, bands: Sequence[Band], wcs: WCS | None) -> Q
     table = QTable()
 
     def add(name: str, values: npt.ArrayLike, description: str, unit: u.UnitBase | None = None) -> None:
-        table[name] = np.asarray(values) if unit is None else u.Quantity(values, unit)
+        array = np.asarray(values)
+        # Quantity would turn integers into floats.
+        table[name] = array if unit is None else u.Quantity(array, unit, dtype=array.dtype)
         table[name].info.description = description
 
     add("id", np.arange(1, len(area) + 1, dtype=np.int32), "number of the object in the segmentation map")

@@ -284,9 +284,12 @@ def split_component(
         detection = np.where(piece, layers.detection[here], np.float32(0))
         landscape = np.where(piece, layers.landscape[(slice(None), *here)], np.float32(0))
         split = splitter.split(detection, landscape, piece)
-        objects = int(split.max())
-        np.add(split, len(bits), out=labels[here], where=split > 0)
-        bits.extend([(Flag.SEAM if cut else 0) | (Flag.BLENDED if objects > 1 else 0)] * objects)
+        areas = np.bincount(split.ravel())[1:]
+        kept = areas >= min_area  # sep's branches may end smaller than they began
+        numbers = np.concatenate([[0], np.where(kept, np.cumsum(kept) + len(bits), 0)]).astype(np.int32)
+        np.copyto(labels[here], numbers[split], where=split > 0)
+        flags = (Flag.SEAM if cut else 0) | (Flag.BLENDED if len(areas) > 1 else 0)
+        bits.extend([flags] * int(np.count_nonzero(kept)))
     return labels, np.array(bits, np.int32)
 
 

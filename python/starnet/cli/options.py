@@ -35,6 +35,15 @@ Instrument = Annotated[
     str | None,
     typer.Option(help="Instrument whose bands, zero points and flag bits to assume.", show_default="from the headers"),
 ]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KIND=FILE[HDU]",
+        help="Weight map of a band, once for each, in their order; KIND is weight, ivar, err or var, 'none' is a band "
+        "without. A single 'none' leaves all weight maps out.",
+        show_default="looked for in the file and beside it",
+    ),
+]
 Recipe = Annotated[str, typer.Option(help="Preprocessing: 'noise', 'seed', or the recipe.yaml of an earlier run.")]
 Tile = Annotated[int, typer.Option(min=1, help="Side of a tile, in pixels.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads, for everything together.", show_default="all cores")]
@@ -47,6 +56,15 @@ Memory = Annotated[
         show_default="no limit",
     ),
 ]
+
+
+def chosen_weights(weights: list[str] | None) -> list[str | None] | str | None:
+    """What ``--weights`` means to `starnet.mosaic.Mosaic.open`."""
+    if not weights or weights == ["none"]:
+        return "none" if weights else None
+    return [None if one == "none" else one for one in weights]
+
+
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is in the output directory.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of the summary.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]

@@ -56,7 +56,7 @@ def source_catalog(
     segments = read_segmentation_map(run / "segmentation.fits").to_photutils()
     from photutils.segmentation import SourceCatalog
 
-    mosaic = Mosaic.open(inputs or facts["paths"], instrument=facts["instrument"])
+    mosaic = Mosaic.open(inputs or facts["paths"], instrument=facts["instrument"], weights=facts["weights"])
     if mosaic.fingerprint() != facts["inputs"]:
         raise StarnetError(f"the images are not those of {run}: give the run's own with inputs=")
     names = [one.name for one in mosaic.bands]

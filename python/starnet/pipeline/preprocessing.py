@@ -12,7 +12,7 @@ import numpy as np
 
 from starnet import _core
 from starnet.errors import StarnetError
-from starnet.mosaic import Mosaic
+from starnet.mosaic import Mosaic, Weights
 from starnet.outputs.cube import FitsCubeWriter
 from starnet.outputs.png import write_rgb_tile
 from starnet.outputs.preview import write_preview
@@ -59,6 +59,7 @@ def preprocess(
     *,
     recipe: str | Path = "noise",
     instrument: str | None = None,
+    weights: Weights = None,
     tile: int = 682,
     tiles: bool = False,
     threads: int | None = None,
@@ -70,7 +71,7 @@ def preprocess(
 
     Parameters
     ----------
-    inputs, recipe, instrument, threads, memory, overwrite, progress
+    inputs, recipe, instrument, weights, threads, memory, overwrite, progress
         As in `segment`.
     output : str or Path
         Directory for ``preprocessed.fits`` (a cube, one plane a band), ``recipe.yaml`` and ``preview.png``.
@@ -90,7 +91,7 @@ def preprocess(
         For all that the user can mend.
     """
     stopwatch = Stopwatch()
-    mosaic = Mosaic.open(inputs, instrument=instrument)
+    mosaic = Mosaic.open(inputs, instrument=instrument, weights=weights)
     directory = Path(output)
     names = {"preprocessed": "preprocessed.fits", "recipe": "recipe.yaml", "preview": "preview.png"}
     outputs = {kind: directory / name for kind, name in names.items()}

@@ -19,7 +19,7 @@ from starnet.catalog import build_catalog
 from starnet.errors import StarnetError
 from starnet.labelmap import LabelMap, number_objects
 from starnet.models import Model, get_model
-from starnet.mosaic import Mosaic
+from starnet.mosaic import Mosaic, Weights
 from starnet.outputs.catalog_files import write_catalog
 from starnet.outputs.overlay import write_overlay
 from starnet.outputs.regions_file import write_regions
@@ -84,6 +84,7 @@ def segment(
     tile_origin: tuple[int, int] = (0, 0),
     recipe: str | Path = "noise",
     instrument: str | None = None,
+    weights: Weights = None,
     threads: int | None = None,
     memory: int | None = None,
     overwrite: bool = False,
@@ -110,6 +111,8 @@ def segment(
         ``noise``, ``seed``, or a recipe file.
     instrument : str, optional
         Preset of `starnet.instruments`; found from the headers by default.
+    weights : "none" or sequence, optional
+        Weight maps, one a band, as for `Mosaic.open`; looked for in the files and beside them by default.
     threads : int, optional
         CPU cores to use; all of them by default.
     memory : int, optional
@@ -132,7 +135,7 @@ def segment(
         For all that the user can mend.
     """
     stopwatch = Stopwatch()
-    mosaic = Mosaic.open(inputs, instrument=instrument)
+    mosaic = Mosaic.open(inputs, instrument=instrument, weights=weights)
     engine = get_model(model, **model_parameters)
     grid = _grid(mosaic, engine, mode, tile, tile_origin)
     plan = _plan(mosaic, engine, recipe, mode, grid)
@@ -164,6 +167,7 @@ def segment(
             **plan,
             "model": {"name": engine.name, "parameters": dict(engine.parameters)},
             "paths": [str(path) for path in inputs],
+            "weights": weights if weights is None or isinstance(weights, str) else [w and str(w) for w in weights],
             "sources": len(catalog),
             "tiles": len(grid),
             "resumed_tiles": resumed,
