@@ -14,7 +14,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # A development environment holds all that the demo needs: it is not installed anew for it.
 EXTRA := $(if $(wildcard $(VENV)/.installed-dev),dev,demo)
 
-.PHONY: help demo test test-slow lint bench clean cargo
+.PHONY: memcheck help demo test test-slow lint bench clean cargo
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ lint: $(VENV)/.installed-dev  ## ruff, mypy, clippy, rustfmt
 
 bench: $(VENV)/.installed-dev  ## time the kernels beside scipy, sep, NumPy and scikit-image
 	$(BIN)/python benches/kernels.py
+
+memcheck: cargo  ## run the crate's tests under valgrind, which knows AVX2 but not AVX-512
+	STARNET_SIMD=avx2 PROPTEST_CASES=3 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind -q --error-exitcode=9" \
+	  cargo test -p starnet-core --lib -- --test-threads=1
 
 clean:  ## remove everything that was made: .venv, target, caches, demo
 	rm -rf $(VENV) target demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
