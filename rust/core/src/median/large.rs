@@ -7,28 +7,41 @@
 //! bins of their own, which need no search. A NaN is in no bin.
 
 mod bins;
+mod keys;
 mod lanes;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use rayon::prelude::*;
 
 use self::bins::Chooser;
+use self::keys::Key;
 use self::lanes::{BINS, CHUNK, Counts, Lanes, Scalar, Totals};
 use super::Nan;
 use crate::simd::{self, Level};
 use crate::{Border, Pixel, View2, ViewMut2, with_threads};
 
-/// Longest side of the pixels that a block may see, which fits into half a position.
+/// Sides of a block of outputs: that of the window within these limits. The larger, the less is seen twice, and the more
+/// medians differ.
+const SIDES: (usize, usize) = (96, 512);
+
+/// Longest side of what a block may see, such that a row and a column fit into 32 bits; and most pixels of it, 17 to 29
+/// bytes each, a thread.
 const MAX_SIDE: usize = 1 << 15;
+const MAX_REACH: usize = 1 << 27;
 
 /// Whether the window is none too large for [`median_large`].
-pub(crate) fn fits(size: (usize, usize)) -> bool {
-    size.0.max(size.1) <= MAX_SIDE / 2
+pub(super) fn fits(size: (usize, usize)) -> bool {
+    let reach = |k: usize| k.saturating_add(SIDES.1);
+    reach(size.0.max(size.1)) <= MAX_SIDE && reach(size.0) * reach(size.1) <= MAX_REACH
 }
 
 /// The median of the window `size` around the pixels where `rows` and `cols` cross: ascending, not empty, inside. `out`
 /// has their shape; the window is one that [`fits`].
 #[allow(clippy::too_many_arguments)]
-pub(crate) fn median_large<T: Pixel>(
+pub(super) fn median_large<T: Pixel>(
     a: View2<'_, T>,
     rows: &[usize],
     cols: &[usize],
@@ -54,6 +67,7 @@ fn run<T: Pixel, K: Key>(
     mut out: ViewMut2<'_, T>,
     threads: Option<usize>,
 ) {
+    let side = |k: usize| k.clamp(SIDES.0, SIDES.1);
     let (ys, xs) = (cuts(rows, side(size.0)), cuts(cols, side(size.1)));
     let blocks: Vec<_> = ys.windows(2).flat_map(|y| xs.windows(2).map(move |x| (y[0]..y[1], x[0]..x[1]))).collect();
     let outs = out.blocks_mut(&ys, &xs);
@@ -74,11 +88,6 @@ fn run<T: Pixel, K: Key>(
     });
 }
 
-/// Side of a block of outputs: the more, the less is seen twice; but a larger one holds more different medians.
-fn side(k: usize) -> usize {
-    k.clamp(128, 512)
-}
-
 /// Cuts ascending `nodes` into runs that each span at most `reach` pixels.
 fn cuts(nodes: &[usize], reach: usize) -> Vec<usize> {
     let mut cuts = vec![0];
@@ -91,95 +100,17 @@ fn cuts(nodes: &[usize], reach: usize) -> Vec<usize> {
     cuts
 }
 
-/// [`Pixel::key`] at its width. No number has the key `MAX` if its type has NaN.
-trait Key: Copy + Ord + Default + Send + Sync {
-    const MAX: Self;
-    /// Key and position, sortable.
-    type Placed: Ord + Copy + Default + Send + Sync;
-    fn narrow(key: u64) -> Self;
-    fn wide(self) -> u64;
-    /// The following key.
-    fn next(self) -> Self;
-    fn place(self, position: u32) -> Self::Placed;
-    fn parts(placed: Self::Placed) -> (Self, u32);
-    /// [`Lanes::bins`].
-    ///
-    /// # Safety
-    /// See there.
-    unsafe fn bins<L: Lanes>(keys: &[Self], edges: &[Self; BINS - 1], out: &mut [u8]);
-}
-
-impl Key for u32 {
-    const MAX: Self = u32::MAX;
-    type Placed = u64;
-    #[inline(always)]
-    fn narrow(key: u64) -> Self {
-        key as u32
-    }
-    #[inline(always)]
-    fn wide(self) -> u64 {
-        self.into()
-    }
-    #[inline(always)]
-    fn next(self) -> Self {
-        self.saturating_add(1)
-    }
-    #[inline(always)]
-    fn place(self, position: u32) -> u64 {
-        u64::from(self) << 32 | u64::from(position)
-    }
-    #[inline(always)]
-    fn parts(placed: u64) -> (Self, u32) {
-        ((placed >> 32) as u32, placed as u32)
-    }
-    #[inline(always)]
-    unsafe fn bins<L: Lanes>(keys: &[Self], edges: &[Self; BINS - 1], out: &mut [u8]) {
-        // SAFETY: the caller's.
-        unsafe { L::bins(keys, edges, out) }
-    }
-}
-
-impl Key for u64 {
-    const MAX: Self = u64::MAX;
-    type Placed = (u64, u32);
-    #[inline(always)]
-    fn narrow(key: u64) -> Self {
-        key
-    }
-    #[inline(always)]
-    fn wide(self) -> u64 {
-        self
-    }
-    #[inline(always)]
-    fn next(self) -> Self {
-        self.saturating_add(1)
-    }
-    #[inline(always)]
-    fn place(self, position: u32) -> (u64, u32) {
-        (self, position)
-    }
-    #[inline(always)]
-    fn parts(placed: (u64, u32)) -> (Self, u32) {
-        placed
-    }
-    #[inline(always)]
-    unsafe fn bins<L: Lanes>(keys: &[Self], edges: &[Self; BINS - 1], out: &mut [u8]) {
-        lanes::search(keys, edges, out);
-    }
-}
-
-/// The pixels of a bin, in ascending order.
-#[derive(Default)]
-struct Bin<K> {
-    known: bool,
-    /// One, if all pixels have the same.
-    keys: Vec<K>,
-    /// `y << 16 | x`; at the end, some that are nowhere. Empty if all pixels have the same key.
-    positions: Vec<u32>,
+/// A piece of `Block::placed`.
+#[derive(Clone, Copy, Default)]
+struct Bin {
+    start: usize,
+    end: usize,
+    /// Whether it is in order, and all its keys are one.
+    sorted: bool,
+    single: bool,
 }
 
 /// The pixels that a block of outputs sees; one a thread, reused.
-#[derive(Default)]
 struct Block<K: Key> {
     size: (usize, usize),
     /// Keys of the pixels in reach, `width` a row, borders filled in.
@@ -188,14 +119,35 @@ struct Block<K: Key> {
     chooser: Chooser<K>,
     /// Bin of each pixel; `BINS` is NaN.
     codes: Vec<u8>,
-    bins: Vec<Bin<K>>,
+    /// Pixels by bin, and in a bin that was asked for by key.
+    placed: Vec<K::Placed>,
+    bins: [Bin; BINS + 1],
+    /// The positions, `y << 16 | x`, of the sorted bins.
+    positions: Vec<u32>,
     /// Counts of each column's pixels in the rows of the window.
     columns: Vec<Counts>,
-    placed: Vec<K::Placed>,
     /// Keys of the outputs, row by row.
     medians: Vec<K>,
     /// Columns of the image, `None` for the constant.
     sources: Vec<Option<usize>>,
+}
+
+impl<K: Key> Default for Block<K> {
+    fn default() -> Self {
+        Self {
+            size: (0, 0),
+            keys: vec![],
+            width: 0,
+            chooser: Chooser::default(),
+            codes: vec![],
+            placed: vec![],
+            bins: [Bin::default(); BINS + 1],
+            positions: vec![],
+            columns: vec![],
+            medians: vec![],
+            sources: vec![],
+        }
+    }
 }
 
 impl<K: Key> Block<K> {
@@ -255,14 +207,14 @@ impl<K: Key> Block<K> {
     #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,bmi1,bmi2,fma,lzcnt,popcnt")]
     fn solve_avx512(&mut self, rows: &[usize], cols: &[usize], nan: Nan) {
         // SAFETY: this function has the instructions.
-        unsafe { self.solve::<lanes::Avx512>(rows, cols, nan) }
+        unsafe { self.solve::<x86::Avx512>(rows, cols, nan) }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,bmi2,fma,lzcnt,popcnt")]
     fn solve_avx2(&mut self, rows: &[usize], cols: &[usize], nan: Nan) {
         // SAFETY: this function has the instructions.
-        unsafe { self.solve::<lanes::Avx2>(rows, cols, nan) }
+        unsafe { self.solve::<x86::Avx2>(rows, cols, nan) }
     }
 
     /// # Safety
@@ -270,15 +222,6 @@ impl<K: Key> Block<K> {
     #[inline(always)]
     unsafe fn solve<L: Lanes>(&mut self, rows: &[usize], cols: &[usize], nan: Nan) {
         let edges = self.chooser.edges(&self.keys, self.width, self.size);
-        self.bins.resize_with(BINS, Bin::default);
-        for (i, bin) in self.bins.iter_mut().enumerate() {
-            bin.keys.clear();
-            bin.positions.clear();
-            bin.known = i > 0 && i < BINS - 1 && edges[i - 1] < K::MAX && edges[i - 1].next() == edges[i];
-            if bin.known {
-                bin.keys.push(edges[i - 1]);
-            }
-        }
         // NaN are in the last bin by their key, and one more by their mark.
         let mut codes = [0; 512];
         for (keys, marks) in self.keys.chunks(codes.len()).zip(self.codes.chunks_mut(codes.len())) {
@@ -287,12 +230,38 @@ impl<K: Key> Block<K> {
             unsafe { K::bins::<L>(keys, &edges, codes) };
             marks.iter_mut().zip(codes).for_each(|(mark, code)| *mark += *code);
         }
+        self.scatter(&edges);
         // SAFETY: the caller's.
         unsafe {
             if self.size.0 * self.size.1 <= usize::from(u16::MAX) {
                 self.slide::<L, L::Totals>(rows, cols, nan);
             } else {
                 self.slide::<L, [u32; BINS]>(rows, cols, nan);
+            }
+        }
+    }
+
+    /// Puts the pixels into their bins.
+    #[inline(always)]
+    fn scatter(&mut self, edges: &[K; BINS - 1]) {
+        let mut counts = [0; BINS + 1];
+        self.codes.iter().for_each(|&code| counts[usize::from(code)] += 1);
+        let mut next = [0; BINS + 1];
+        let mut end = 0;
+        for (i, bin) in self.bins.iter_mut().enumerate() {
+            let single = i > 0 && i < BINS - 1 && edges[i - 1].next() == edges[i];
+            *bin = Bin { start: end, end: end + counts[i], sorted: single, single };
+            next[i] = end;
+            end = bin.end;
+        }
+        self.placed.resize(end, K::Placed::default());
+        self.positions.resize(end + CHUNK, 0);
+        let rows = self.keys.chunks(self.width).zip(self.codes.chunks(self.width));
+        for (y, (keys, codes)) in (0u32..).zip(rows) {
+            for (x, (key, &code)) in (0u32..).zip(keys.iter().zip(codes)) {
+                let next = &mut next[usize::from(code)];
+                self.placed[*next] = key.place(y << 16 | x);
+                *next += 1;
             }
         }
     }
@@ -372,38 +341,30 @@ impl<K: Key> Block<K> {
     /// See [`Block::solve`].
     #[inline(always)]
     unsafe fn select<L: Lanes>(&mut self, bin: usize, origin: u32, n: u32) -> K {
-        if !self.bins[bin].known {
+        if !self.bins[bin].sorted {
+            self.sort(bin);
+        }
+        let Bin { start, end, single, .. } = self.bins[bin];
+        let place = if single {
+            start
+        } else {
+            let extent = (self.size.0 - 1) << 16 | (self.size.1 - 1);
+            let len = (end - start).next_multiple_of(CHUNK);
             // SAFETY: the caller's.
-            unsafe { self.learn::<L>(bin) };
-        }
-        let bin = &self.bins[bin];
-        if bin.positions.is_empty() {
-            return bin.keys[0];
-        }
-        let extent = (self.size.0 - 1) << 16 | (self.size.1 - 1);
-        // SAFETY: the caller's.
-        bin.keys[unsafe { L::select(&bin.positions, origin, extent as u32, n) }]
+            start + unsafe { L::select(&self.positions[start..][..len], origin, extent as u32, n) }
+        };
+        K::parts(self.placed[place]).0
     }
 
-    /// Sorts the pixels of a bin.
-    ///
-    /// # Safety
-    /// See [`Block::solve`].
-    #[inline(always)]
-    unsafe fn learn<L: Lanes>(&mut self, bin: usize) {
-        let (keys, placed, width) = (&self.keys, &mut self.placed, self.width);
-        placed.clear();
-        let hit = |i: usize| placed.push(keys[i].place(((i / width) << 16 | (i % width)) as u32));
-        // SAFETY: the caller's.
-        unsafe { L::positions(&self.codes, bin as u8, hit) };
-        placed.sort_unstable();
+    #[inline(never)]
+    fn sort(&mut self, bin: usize) {
         let bin = &mut self.bins[bin];
-        bin.known = true;
-        let parts = placed.iter().map(|&placed| K::parts(placed));
-        bin.keys.extend(parts.clone().map(|(key, _)| key));
-        if bin.keys.first() != bin.keys.last() {
-            bin.positions.extend(parts.map(|(_, position)| position));
-            bin.positions.resize(bin.keys.len().next_multiple_of(CHUNK), u32::MAX);
+        let placed = &mut self.placed[bin.start..bin.end];
+        placed.sort_unstable();
+        bin.sorted = true;
+        bin.single = K::parts(placed[0]).0 == K::parts(placed[placed.len() - 1]).0;
+        for (position, &placed) in self.positions[bin.start..].iter_mut().zip(&*placed) {
+            *position = K::parts(placed).1;
         }
     }
 }

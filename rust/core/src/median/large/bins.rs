@@ -1,11 +1,15 @@
 //! Where the values of a block are cut into bins.
 
-use super::Key;
+use super::keys::Key;
 use super::lanes::BINS;
 
-/// Samples along the side of a window, and windows along the side of a block.
-const SAMPLES: usize = 16;
+/// Windows along the side of a block whose medians are estimated.
 const PROBES: usize = 4;
+
+/// Pixels a sample along the side of a window.
+fn spacing(k: usize) -> usize {
+    k.div_ceil(16 + k / 16)
+}
 
 /// Chooses the edges; keeps its buffers.
 #[derive(Default)]
@@ -25,7 +29,7 @@ impl<K: Key> Chooser<K> {
     /// that is not used.
     pub fn edges(&mut self, keys: &[K], width: usize, size: (usize, usize)) -> [K; BINS - 1] {
         let height = keys.len() / width;
-        let (sy, sx) = (size.0.div_ceil(SAMPLES), size.1.div_ceil(SAMPLES));
+        let (sy, sx) = (spacing(size.0), spacing(size.1));
         let (ny, nx) = (height.div_ceil(sy), width.div_ceil(sx));
         // One pixel of each cell, at random so that no pattern of the image escapes; the generator is Knuth's.
         let mut random = 1u32;
