@@ -1,16 +1,13 @@
 //! Exact 2-D median.
 //!
-//! Small square windows go through selection networks ([`strips`]), large ones through histograms of columns ([`large`]), the
-//! others, and small ones with a NaN in them, through a sliding histogram of ranks ([`histogram`]).
+//! Small square windows go through selection networks ([`strips`]), the others through histograms of columns ([`large`]);
+//! very long ones, and small ones with a NaN in them, through a sliding histogram of ranks ([`histogram`]).
 
 mod histogram;
 mod large;
 mod strips;
 
 use crate::{Border, Error, Pixel, Result, View2, ViewMut2, simd};
-
-/// Longest side of a window for which the sliding histogram is as fast as binned columns ([`large`]).
-const CROSSOVER: usize = 31;
 
 /// What a NaN in the window does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +55,7 @@ pub fn median_at<T: Pixel>(
         return Err(Error::Value(format!("size {size:?}: a window has at least one pixel a side")));
     }
     let (ny, nx) = a.shape();
-    let large = size.0.max(size.1) > CROSSOVER && large::fits(size);
+    let large = large::fits(size);
     if !large && !histogram::fits(size, (ny, nx)) {
         return Err(Error::Value(format!("size {size:?}: the window is too large, a side of 10000 is about the most")));
     }
