@@ -36,8 +36,8 @@ lint: $(VENV)/.installed-dev  ## ruff, mypy, clippy, rustfmt
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo fmt --check
 
-bench: $(VENV)/.installed-dev  ## time the kernels beside scipy, sep, NumPy and scikit-image
-	$(BIN)/python benches/kernels.py
+bench: $(VENV)/.installed-dev  ## time the kernels beside scipy, OpenCV, sep, ... (a quarter of an hour)
+	$(BIN)/starnet bench --json benches/results/latest.json --plot benches/results/latest.png
 
 memcheck: cargo  ## run the crate's tests under valgrind, which knows AVX2 but not AVX-512
 	STARNET_SIMD=avx2 PROPTEST_CASES=3 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind -q --error-exitcode=9" \

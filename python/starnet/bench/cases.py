@@ -152,9 +152,14 @@ class Case:
 
     def crop(self, side: int | None) -> Array:
         """The middle `side` x `side` pixels, or all of them."""
-        ny, nx = self.pixels.shape[-2:]
-        if side is None or (side >= ny and side >= nx):
-            return self.pixels
-        h, w = min(side, ny), min(side, nx)
-        y, x = (ny - h) // 2, (nx - w) // 2
-        return np.ascontiguousarray(self.pixels[..., y : y + h, x : x + w])
+        return self.pixels if side is None else middle(self.pixels, side)
+
+
+def middle(pixels: Array, side: int) -> Array:
+    """The middle `side` x `side` pixels, the same array if there are no more."""
+    ny, nx = pixels.shape[-2:]
+    if side >= ny and side >= nx:
+        return pixels
+    h, w = min(side, ny), min(side, nx)
+    y, x = (ny - h) // 2, (nx - w) // 2
+    return np.ascontiguousarray(pixels[..., y : y + h, x : x + w])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from starnet.bench.cases import OURS, Array, Call, Case, Contender, Target, within
+from starnet.bench.cases import OURS, Array, Call, Case, Contender, Target, middle, within
 from starnet.bench.files_and_tiles import written
 from starnet.bench.peers import load
 from starnet.bench.scene import Scene
@@ -20,9 +20,10 @@ from starnet.tiles import Box, TileGrid
 TILE = 682
 
 
-def chain_cases(scene: Scene) -> Iterator[Case]:
+def chain_cases(scene: Scene, *, quick: bool) -> Iterator[Case]:
     """Rolling-median sky, clip, median filter, min-max, RGB: in memory, and as a recipe in bounded memory."""
     config = SeedRecipe()
+    bands = middle(scene.bands, 768) if quick else scene.bands
 
     def paths(pixels: Array) -> list[Path]:
         return [written(band, scene.folder, f"band{i}") for i, band in enumerate(pixels)]
@@ -81,7 +82,7 @@ def chain_cases(scene: Scene) -> Iterator[Case]:
     yield Case(
         "chain",
         name,
-        scene.bands,
+        bands,
         Contender(OURS, "filters, in memory", kernels, threaded=True),
         (peer,),
         (target, Target(1.8, f"{name}, 1 thread", on_all_threads=True)),
@@ -90,7 +91,7 @@ def chain_cases(scene: Scene) -> Iterator[Case]:
     yield Case(
         "chain",
         f"{name}, bounded memory",
-        scene.bands,
+        bands,
         Contender(OURS, "Recipe.fit, Recipe.apply", recipe, threaded=True),
         (close,),
         (),

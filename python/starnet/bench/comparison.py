@@ -34,10 +34,9 @@ _OF_SCENE: dict[str, Callable[[Scene], Iterator[Case]]] = {
     "label": label_cases,
     "watershed": watershed_cases,
     "catalog": catalog_cases,
-    "chain": chain_cases,
 }
 #: What can be chosen.
-OPERATIONS = ("median", "rolling", *_OF_SCENE)
+OPERATIONS = ("median", "rolling", *_OF_SCENE, "chain")
 
 Progress = Callable[[str], None]
 
@@ -104,7 +103,8 @@ class Comparison:
         if against == "copy":
             bounds = [entry.ours_is_faster for entry in result.peers if entry.agreement == "a bound"]
             return bounds[0] if bounds else None
-        entries = [entry for entry in self.ranked(result) if against in (entry.library, entry.function)]
+        unranked = [entry for entry in result.peers if not entry.ranked and entry.agreement != "a bound"]
+        entries = [e for e in (*self.ranked(result), *unranked) if against in (e.library, e.function)]
         if entries:
             return max(entries, key=lambda entry: entry.rate).ours_is_faster
         name, threads = (against.removesuffix(", 1 thread"), 1) if against.endswith(", 1 thread") else (against, None)
@@ -233,5 +233,7 @@ def _cases(pixels: Scene, operations: Sequence[str], sizes: Sequence[int] | None
                 yield from medians(pixels, sizes or (QUICK_SIZES if quick else SIZES), quick=quick and sizes is None)
             elif name == "rolling":
                 yield from rolling(pixels, sizes or (WINDOWS[:1] if quick else WINDOWS))
+            elif name == "chain":
+                yield from chain_cases(pixels, quick=quick)
             else:
                 yield from _OF_SCENE[name](pixels)

@@ -62,6 +62,7 @@ def tile_cases(scene: Scene) -> Iterator[Case]:
         Contender(OURS, "filters.extract_tiles", cut, threaded=True),
         (Contender("numpy", "pad, slices", numpy_cut), Contender("numpy", "copyto", copy, None, ranked=False)),
         (Target(0.9, "copy"),),
+        least=1024,
     )
 
     def tiles(pixels: Array) -> tuple[list[Box], Array, Array]:
@@ -96,6 +97,7 @@ def tile_cases(scene: Scene) -> Iterator[Case]:
         Contender(OURS, "filters.stitch", blend, threaded=True),
         (Contender("numpy", "sums, divide", numpy_blend),),
         (Target(5, "numpy"),),
+        least=1024,
     )
 
 

@@ -91,8 +91,6 @@ def background_cases(scene: Scene) -> Iterator[Case]:
         return run
 
     rms = float(np.median(mesh_background(scene.image, 64)[1]))
-    # sep quantises each box and takes the mode of a histogram.
-    loose = within(0.02, 0.5 * rms, "another estimator: within half the rms")
     close = within(1e-5, 1e-4 * rms, "equal to rounding")
     yield Case(
         "background",
@@ -100,7 +98,8 @@ def background_cases(scene: Scene) -> Iterator[Case]:
         scene.image,
         Contender(OURS, "filters.mesh_background", ours, threaded=True),
         (
-            Contender("sep", "Background, back, rms", sep, loose),
+            # sep clips at other limits, and takes the mode of a quantised histogram.
+            Contender("sep", "Background, back, rms", sep, None),
             Contender("photutils", "Background2D", photutils, close),
         ),
         (Target(3, "sep"),),

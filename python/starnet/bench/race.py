@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from starnet.bench.cases import OURS, Array, Call, Case, Contender
 from starnet.bench.machine import extra_peak, reset_peak
@@ -26,15 +27,22 @@ class Effort:
         Seconds that a turn lasts at least: fast calls are repeated.
     slow : float
         Seconds for a call above which a peer is timed on a crop.
+    patience : float
+        Seconds that all rounds of a case may last; where a round takes long, there are fewer, but no less than
+        `fewest`.
+    fewest : int
+        See `patience`.
     """
 
     rounds: int
     sample: float
     slow: float
+    patience: float
+    fewest: int
 
 
-FULL = Effort(rounds=5, sample=0.03, slow=0.6)
-QUICK = Effort(rounds=3, sample=0.01, slow=0.12)
+FULL = Effort(rounds=7, sample=0.03, slow=0.5, patience=10.0, fewest=3)
+QUICK = Effort(rounds=3, sample=0.01, slow=0.1, patience=2.0, fewest=1)
 
 
 @dataclass
@@ -110,26 +118,24 @@ class Result:
 
 def measure(case: Case, threads: int, peers: Sequence[Contender], effort: Effort) -> Result:
     """Compare and time the contenders of a case."""
-    entry, call = _enter(case, case.ours, threads, None)
-    result = Result(case, threads, entry)
-    calls = [call]
+    ours = _enter(case, case.ours, threads, None)
+    entered = [ours]
+    result = Result(case, threads, ours.entry)
     for peer in peers:
         side = _crop_side(case, peer, threads, effort)
-        pixels = case.crop(side)
+        theirs = _enter(case, peer, threads, side)
         if peer.agreement is not None:
-            ours = (peer.reference or case.ours.prepare)(pixels, threads)()
-            text = peer.agreement.differ(ours, peer.prepare(pixels, threads)())
+            expected = (peer.reference or case.ours.prepare)(case.crop(side), threads)()
+            text = peer.agreement.differ(expected, theirs.result)
             if text is not None:
                 result.disagreements.append(
                     f"{case.name}: {peer.library} {peer.function} and {OURS} disagree: {text} "
                     f"(expected: {peer.agreement.says})"
                 )
                 continue
-        entry, call = _enter(case, peer, threads, side)
-        result.peers.append(entry)
-        calls.append(call)
-    entries = [result.ours, *result.peers]
-    _race(entries, calls, effort)
+        result.peers.append(theirs.entry)
+        entered.append(theirs)
+    _race(entered, effort)
     for peer_entry in result.peers:
         pairs = zip(result.ours.rounds, peer_entry.rounds, strict=True)
         pixels_ratio = result.ours.pixels / peer_entry.pixels
@@ -137,13 +143,25 @@ def measure(case: Case, threads: int, peers: Sequence[Contender], effort: Effort
     return result
 
 
-def _enter(case: Case, contender: Contender, threads: int, side: int | None) -> tuple[Entry, Call]:
-    """Prepare a contender and call it once: what is compiled, imported or allocated at first is not timed."""
+@dataclass
+class _Entered:
+    """A contender that was called once: with what result, in how many seconds."""
+
+    entry: Entry
+    call: Call
+    result: Any
+    seconds: float
+
+
+def _enter(case: Case, contender: Contender, threads: int, side: int | None) -> _Entered:
+    """Prepare a contender and call it once, so that what it compiles or imports is not timed."""
     pixels = case.crop(side)
     call = contender.prepare(pixels, threads)
     gc.collect()
     before = reset_peak()
-    call()
+    start = time.perf_counter()
+    result = call()
+    seconds = time.perf_counter() - start
     memory = extra_peak(before)
     says = "another definition" if contender.agreement is None else contender.agreement.says
     entry = Entry(
@@ -156,35 +174,40 @@ def _enter(case: Case, contender: Contender, threads: int, side: int | None) -> 
         None if pixels is case.pixels else list(pixels.shape[-2:]),
         extra_memory=memory,
     )
-    return entry, call
+    return _Entered(entry, call, result, seconds)
 
 
 def _crop_side(case: Case, peer: Contender, threads: int, effort: Effort) -> int | None:
     """Side of the crop on which a call lasts about as long as is allowed; None for all pixels."""
-    small = case.crop(case.least)
-    if small is case.pixels:
-        return None
-    call = peer.prepare(small, threads)
-    seconds = _timed(call)
-    allowed = effort.slow * _size(small) / _size(case.pixels)
-    if allowed < seconds < 3:
-        seconds = min(seconds, _timed(call))  # the first call may have compiled something
-    if seconds <= allowed:
-        return None
-    side = math.isqrt(int(effort.slow / seconds * _size(small))) // 16 * 16
-    return None if side >= 0.9 * max(case.pixels.shape[-2:]) else max(case.least, side)
+    side, seconds = case.least, 0.0
+    while (small := case.crop(side)) is not case.pixels:
+        call = peer.prepare(small, threads)
+        seconds = _timed(call)
+        if seconds < 3:
+            seconds = min(seconds, _timed(call))  # the first call may have compiled something
+        if seconds * _size(case.pixels) <= effort.slow * _size(small):
+            return None
+        if seconds > effort.slow / 10:  # long enough to tell
+            longest = math.isqrt(int(effort.slow / seconds * _size(small))) // 16 * 16
+            return None if longest >= 0.9 * max(case.pixels.shape[-2:]) else max(side, longest)
+        side *= 2
+    return None
 
 
-def _race(entries: Sequence[Entry], calls: Sequence[Call], effort: Effort) -> None:
+def _race(entered: Sequence[_Entered], effort: Effort) -> None:
     with _no_garbage_collection():
-        for entry, call in zip(entries, calls, strict=True):
-            entry.calls = max(1, math.ceil(effort.sample / max(_timed(call), 1e-7)))
-        for _ in range(effort.rounds):
-            for entry, call in zip(entries, calls, strict=True):
+        turn = 0.0
+        for one in entered:
+            seconds = _timed(one.call) if one.seconds < 1 else one.seconds
+            one.entry.calls = max(1, math.ceil(effort.sample / max(seconds, 1e-7)))
+            turn += one.entry.calls * seconds
+        for _ in range(max(effort.fewest, min(effort.rounds, int(effort.patience / turn)))):
+            for one in entered:
+                call, calls = one.call, one.entry.calls
                 start = time.perf_counter()
-                for _ in range(entry.calls):
+                for _ in range(calls):
                     call()
-                entry.rounds.append((time.perf_counter() - start) / entry.calls)
+                one.entry.rounds.append((time.perf_counter() - start) / calls)
 
 
 def _timed(call: Call) -> float:

@@ -76,7 +76,7 @@ def bench(
     """
     counts = _thread_counts(threads, quick=quick)
     from starnet import bench as benchmark
-    from starnet.bench.plot import check_plot
+    from starnet.bench.chart import check_plot
     from starnet.bench.report import write_json
 
     if plot is not None:
