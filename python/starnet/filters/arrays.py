@@ -13,6 +13,8 @@ Array = NDArray[Any]
 
 _FLOATS_AND_INTEGERS = {np.dtype(code) for code in ("f4", "f8", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8")}
 
+_FITS = np.dtype(">f4")
+
 
 def image(a: ArrayLike, *, name: str = "a", ndim: int | None = 2, dtype: DTypeLike | None = None) -> Array:
     """Make an argument an array that a kernel can borrow: native byte order and aligned, copied only if it is not.
@@ -49,6 +51,19 @@ def image(a: ArrayLike, *, name: str = "a", ndim: int | None = 2, dtype: DTypeLi
     if array.dtype != wanted:
         return array.astype(wanted)
     return array if array.flags.aligned else array.copy()
+
+
+def fits_image(a: ArrayLike, *, name: str = "a", ndim: int | None = None, dtype: DTypeLike | None = None) -> Array:
+    """As `image`, but big-endian float32, as FITS holds it, stays as it is: for kernels that take what is `stored`."""
+    raw = isinstance(a, np.ndarray) and not isinstance(a, np.ma.MaskedArray) and a.dtype == _FITS
+    if raw and a.flags.aligned and (ndim is None or a.ndim == ndim):  # type: ignore[union-attr]
+        return np.asarray(a)
+    return image(a, name=name, ndim=ndim, dtype=dtype)
+
+
+def stored(a: Array) -> Array:
+    """Show big-endian float32 to the kernels as what they know it by, the bits in uint32; other arrays as they are."""
+    return a.view(np.uint32) if a.dtype == _FITS else a
 
 
 def output(out: Array | None, shape: tuple[int, ...], dtype: DTypeLike, *inputs: Array | None) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from starnet import _core
-from starnet.filters.arrays import Array, image, output, pair, thread_count
+from starnet.filters.arrays import Array, fits_image, image, output, pair, stored, thread_count
 
 
 def median_filter(
@@ -164,10 +164,10 @@ def normalize(
     TypeError, ValueError
         If an argument is of the wrong type, shape or value.
     """
-    array = image(a, ndim=None, dtype=np.float32)
+    array = fits_image(a, dtype=np.float32)
     if array.ndim not in (2, 3):
         raise ValueError(f"a has {array.ndim} axes, expected 2 or 3")
-    bands = array if array.ndim == 3 else array[np.newaxis]
+    bands = stored(array if array.ndim == 3 else array[np.newaxis])
     out = output(out, array.shape, np.float32, array)
     workers = thread_count(threads)
     limits = zip(_limits(lo, len(bands), "lo"), _limits(hi, len(bands), "hi"), strict=True)
@@ -213,7 +213,10 @@ def stack_rgb(
     TypeError, ValueError
         If an argument is of the wrong type, shape or value.
     """
-    arrays = [image(band, name=f"band {i}", dtype=np.float32) for i, band in enumerate(bands)]  # type: ignore[arg-type]
+    given = list(bands)  # type: ignore[arg-type]
+    arrays = [fits_image(band, name=f"band {i}", ndim=2, dtype=np.float32) for i, band in enumerate(given)]
+    if len({array.dtype for array in arrays}) > 1:
+        arrays = [image(band, dtype=np.float32) for band in arrays]
     if len(arrays) != 3 or len({array.shape for array in arrays}) != 1:
         raise ValueError(f"bands have shapes {[array.shape for array in arrays]}: expected three of the same shape")
     if np.dtype(dtype) not in (np.float32, np.uint8):
@@ -223,7 +226,9 @@ def stack_rgb(
     if nx and out.strides[1:] != (3 * out.itemsize, out.itemsize):
         raise ValueError("out: the pixels of a row must be contiguous (C order)")
     rows = out.reshape(ny, 3 * nx)
-    _core.stack_rgb(arrays, _limits(lo, 3, "lo"), _limits(hi, 3, "hi"), rows, thread_count(threads))
+    _core.stack_rgb(
+        [stored(array) for array in arrays], _limits(lo, 3, "lo"), _limits(hi, 3, "hi"), rows, thread_count(threads)
+    )
     return out
 
 

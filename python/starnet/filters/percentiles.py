@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from starnet._core import OrderStatistics
-from starnet.filters.arrays import Array, image, planes, thread_count
+from starnet.filters.arrays import Array, fits_image, planes, stored, thread_count
 
 
 def percentiles(a: ArrayLike, q: ArrayLike, *, threads: int | None = None) -> Any:
@@ -17,7 +17,10 @@ def percentiles(a: ArrayLike, q: ArrayLike, *, threads: int | None = None) -> An
 
     Equal to ``numpy.nanpercentile(a, q)`` bit for bit, with its choice of result type; the sign of a zero is open where
     zeros of both signs stand side by side. Infinities are ordinary values: interpolating next to one may give NaN, as
-    in NumPy. No copy of the array is made and there is no warning where all is NaN.
+    in NumPy. No copy of the array is made, and there is no warning where all is NaN.
+
+    A sample says between which values the percentiles lie; one pass then counts what lies below, and collects what lies
+    between. Where the sample misleads, radix selection takes its place.
 
     Parameters
     ----------
@@ -38,19 +41,24 @@ def percentiles(a: ArrayLike, q: ArrayLike, *, threads: int | None = None) -> An
     TypeError, ValueError
         If the pixels are not real numbers or a percentage is out of range.
     """
-    array = image(a, ndim=None)
+    array = fits_image(a)
+    dtype = array.dtype.newbyteorder("=")
+    parts = list(planes(stored(array)))
     wanted = _Wanted(q)
     flat = wanted.quantiles.ravel()
+    workers = thread_count(threads)
     values: dict[int, Any] = {}
     for first in range(0, max(1, flat.size), _AT_ONCE):
-        order = OrderStatistics(array.dtype)
-        _show(order, array, threads)
-        ranks = wanted.ranks(order.count, flat[first : first + _AT_ONCE])
+        some = flat[first : first + _AT_ONCE]
+        order = OrderStatistics(dtype)
+        order.aim(parts, some.tolist())
+        _show(order, parts, workers)
+        ranks = wanted.ranks(order.count, some)
         order.choose(ranks)
         while not order.end_pass():
-            _show(order, array, threads)
+            _show(order, parts, workers)
         values.update(zip(ranks, order.values(), strict=True))
-    return wanted.interpolate(values, order.count, array.dtype)
+    return wanted.interpolate(values, order.count, dtype)
 
 
 class StreamingPercentiles:
@@ -126,10 +134,10 @@ class StreamingPercentiles:
         ValueError
             If all passes are done.
         """
-        array = image(chunk, name="chunk", ndim=None)
-        if array.dtype != self.dtype:
+        array = fits_image(chunk, name="chunk")
+        if array.dtype.newbyteorder("=") != self.dtype:
             raise TypeError(f"chunk has dtype {array.dtype}, expected {self.dtype}: say dtype= at the start")
-        _show(self._order, array, threads)
+        _show(self._order, planes(stored(array)), thread_count(threads))
 
     def next_pass(self) -> bool:
         """Close a pass; `passes` does it by itself.
@@ -213,7 +221,6 @@ class _Wanted:
             return np.where(t >= 0.5, b - step * (1 - t), a + step * t)[()]
 
 
-def _show(order: OrderStatistics, array: Array, threads: int | None) -> None:
-    workers = thread_count(threads)
-    for plane in planes(array):
-        order.add(plane, workers)
+def _show(order: OrderStatistics, parts: Iterable[Array], threads: int | None) -> None:
+    for part in parts:
+        order.add(part, threads)

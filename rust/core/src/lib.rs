@@ -5,7 +5,9 @@
 
 mod border;
 mod error;
+mod leveled;
 mod pixel;
+mod stored;
 mod threads;
 mod view;
 
@@ -24,5 +26,6 @@ pub mod watershed;
 pub use border::Border;
 pub use error::{Error, Result};
 pub use pixel::{Pixel, Real};
+pub use stored::{BigEndian, Stored};
 pub use threads::{set_threads, with_threads};
 pub use view::{View2, ViewMut2};

@@ -2,7 +2,9 @@
 
 use rayon::prelude::*;
 
-use crate::{Error, Result, View2, ViewMut2, with_threads};
+use crate::leveled::leveled;
+use crate::simd::level;
+use crate::{Error, Result, Stored, View2, ViewMut2, with_threads};
 
 /// The limits of one band.
 #[derive(Debug, Clone, Copy)]
@@ -15,20 +17,19 @@ struct Scale {
 impl Scale {
     fn new(lo: f32, hi: f32) -> Result<Self> {
         if lo.is_finite() && hi.is_finite() && lo <= hi {
-            Ok(Self { lo, hi, range: hi - lo })
+            // Where the limits are equal, 0 / 1; where they are farther apart than float32 reaches, what NumPy gives.
+            Ok(Self { lo, hi, range: if lo == hi { 1.0 } else { hi - lo } })
         } else {
             Err(Error::Value(format!("lo={lo}, hi={hi}: both must be finite and lo <= hi")))
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn apply(self, v: f32) -> f32 {
-        match self.range {
-            0.0 if v.is_nan() => v,
-            0.0 => 0.0,
-            // `+ 0.0` leaves no negative zero, of which NumPy's clip may or may not keep the sign.
-            range => (v.clamp(self.lo, self.hi) - self.lo) / range + 0.0,
-        }
+        // Comparisons that keep NaN. `+ 0.0` leaves no negative zero, of which NumPy's clip may or may not keep the sign.
+        let v = if v < self.lo { self.lo } else { v };
+        let v = if v > self.hi { self.hi } else { v };
+        (v - self.lo) / self.range + 0.0
     }
 }
 
@@ -42,8 +43,8 @@ fn same_shape(name: &'static str, got: (usize, usize), expected: (usize, usize))
 /// `(clip(a, lo, hi) - lo) / (hi - lo)` in float32; NaN stays NaN.
 ///
 /// Parity: `numpy.clip` and the same float32 arithmetic, bit for bit. `lo == hi` maps everything but NaN to 0.
-pub fn normalize(
-    a: View2<'_, f32>,
+pub fn normalize<S: Stored<f32>>(
+    a: View2<'_, S>,
     lo: f32,
     hi: f32,
     mut out: ViewMut2<'_, f32>,
@@ -51,23 +52,57 @@ pub fn normalize(
 ) -> Result<()> {
     let scale = Scale::new(lo, hi)?;
     same_shape("out", out.shape(), a.shape())?;
+    let level = level();
     with_threads(threads, || {
-        out.rows_mut().into_par_iter().enumerate().for_each(|(y, row)| {
-            a.copy_row(y, row);
-            row.iter_mut().for_each(|v| *v = scale.apply(*v));
+        out.rows_mut().into_par_iter().enumerate().for_each(|(y, row)| match a.row(y) {
+            Some(pixels) => scale_row(level, pixels, scale, row),
+            None => row.iter_mut().enumerate().for_each(|(x, v)| *v = scale.apply(a.get(y, x).load())),
         });
     });
     Ok(())
 }
 
+leveled! {
+    fn scale_row<S: Stored<f32>>(pixels: &[S], scale: Scale, out: &mut [f32]) {
+        out.iter_mut().zip(pixels).for_each(|(v, &p)| *v = scale.apply(p.load()));
+    }
+
+    /// Three rows into one.
+    fn stack_row<S: Stored<f32>, T: Channel>(rows: [&[S]; 3], scales: [Scale; 3], out: &mut [T]) {
+        // Band by band into the first cache, so that the arithmetic runs in whole vectors; then interleaved.
+        let mut channels = [[T::from_unit(0.0); RUN]; 3];
+        for (start, out) in (0..).step_by(RUN).zip(out.chunks_mut(3 * RUN)) {
+            let n = out.len() / 3;
+            for ((channel, row), scale) in channels.iter_mut().zip(rows).zip(scales) {
+                for (c, &p) in channel[..n].iter_mut().zip(&row[start..start + n]) {
+                    *c = T::from_unit(scale.apply(p.load()));
+                }
+            }
+            let [r, g, b] = &channels;
+            T::interleave(&r[..n], &g[..n], &b[..n], out);
+        }
+    }
+}
+
+/// Pixels whose channels are computed before they are interleaved.
+const RUN: usize = 256;
+
 /// What a channel of a picture may be made of.
 pub trait Channel: Copy + Send + Sync {
     /// From [0, 1] or NaN.
     fn from_unit(v: f32) -> Self;
+
+    /// Three channels into pixels.
+    #[inline(always)]
+    fn interleave(r: &[Self], g: &[Self], b: &[Self], out: &mut [Self]) {
+        for (((out, &r), &g), &b) in out.as_chunks_mut::<3>().0.iter_mut().zip(r).zip(g).zip(b) {
+            *out = [r, g, b];
+        }
+    }
 }
 
 impl Channel for f32 {
-    #[inline]
+    #[inline(always)]
     fn from_unit(v: f32) -> Self {
         v
     }
@@ -75,17 +110,22 @@ impl Channel for f32 {
 
 impl Channel for u8 {
     /// Nearest of 0..=255, halves up; NaN is 0.
-    #[inline]
+    #[inline(always)]
     fn from_unit(v: f32) -> Self {
-        (v * 255.0 + 0.5) as u8
+        let v = v * 255.0 + 0.5;
+        // NaN is not above 0.
+        let v = if v > 0.0 { v } else { 0.0 };
+        let v = if v < 255.0 { v } else { 255.0 };
+        // SAFETY: between 0 and 255.
+        unsafe { v.to_int_unchecked::<i32>() as u8 }
     }
 }
 
 /// Normalises three bands and interleaves them into `out`, `(ny, 3 * nx)`, in one pass.
 ///
 /// Parity: [`normalize`] of each band, stacked along the last axis.
-pub fn stack_rgb<T: Channel>(
-    bands: [View2<'_, f32>; 3],
+pub fn stack_rgb<S: Stored<f32>, T: Channel>(
+    bands: [View2<'_, S>; 3],
     lo: [f32; 3],
     hi: [f32; 3],
     mut out: ViewMut2<'_, T>,
@@ -96,17 +136,15 @@ pub fn stack_rgb<T: Channel>(
     same_shape("the second band", bands[1].shape(), (ny, nx))?;
     same_shape("the third band", bands[2].shape(), (ny, nx))?;
     same_shape("out", out.shape(), (ny, 3 * nx))?;
-    let channel = |c: usize, v: f32| T::from_unit(scales[c].apply(v));
+    let level = level();
     with_threads(threads, || {
         out.rows_mut().into_par_iter().enumerate().for_each(|(y, row)| {
-            let pixels = row.chunks_exact_mut(3);
             if let [Some(r), Some(g), Some(b)] = bands.map(|band| band.row(y)) {
-                for (((out, &r), &g), &b) in pixels.zip(r).zip(g).zip(b) {
-                    out.copy_from_slice(&[channel(0, r), channel(1, g), channel(2, b)]);
-                }
+                stack_row(level, [r, g, b], scales, row);
             } else {
-                for (x, out) in pixels.enumerate() {
-                    out.iter_mut().enumerate().for_each(|(c, v)| *v = channel(c, bands[c].get(y, x)));
+                for (x, out) in row.chunks_exact_mut(3).enumerate() {
+                    let pixel = |c: usize| scales[c].apply(bands[c].get(y, x).load());
+                    out.iter_mut().enumerate().for_each(|(c, v)| *v = T::from_unit(pixel(c)));
                 }
             }
         });

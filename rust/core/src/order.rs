@@ -3,10 +3,20 @@
 //! Radix selection: each pass over the pixels counts the next 16 bits of the order-preserving keys of those that can
 //! still be one of the wanted. 8- and 16-bit types need one pass, 32-bit types two, 64-bit types four. The counts do not
 //! depend on how the pixels are cut into chunks, nor on threads.
+//!
+//! Where a sample of the pixels can be had beforehand, one pass is enough: it counts the pixels below narrow brackets that
+//! hold the wanted values with near certainty, and collects those inside. If the sample misled, radix selection follows.
+
+mod brackets;
+#[cfg(target_arch = "x86_64")]
+mod scan_f32;
 
 use rayon::prelude::*;
 
-use crate::{Error, Pixel, Result, View2, with_threads};
+use crate::simd::level;
+use crate::stored::row_of;
+use crate::{Error, Pixel, Result, Stored, View2, with_threads};
+use brackets::Brackets;
 
 /// How many ranks can be sought at once; bounds the memory at 512 KiB a rank and thread.
 pub const MAX_RANKS: usize = 32;
@@ -24,8 +34,11 @@ pub struct OrderStatistics<T> {
     skip_infinite: bool,
     /// Bits of the key that are already known.
     known: u32,
-    count: u64,
+    /// Pixels of the first pass, once it is closed.
+    count: Option<u64>,
     seen: u64,
+    /// Of a first pass that was aimed.
+    brackets: Option<Brackets<T>>,
     /// Leading bits (`known` of them) of the wanted keys; ascending, distinct.
     prefixes: Vec<u64>,
     /// By the first digit of a key: 1 + the first of `prefixes` that begins with it, or 0.
@@ -46,8 +59,9 @@ impl<T: Pixel> OrderStatistics<T> {
         Self {
             skip_infinite,
             known: 0,
-            count: 0,
+            count: None,
             seen: 0,
+            brackets: None,
             prefixes: vec![0],
             first: vec![],
             histogram: vec![0; 1 << Self::DIGIT],
@@ -58,7 +72,7 @@ impl<T: Pixel> OrderStatistics<T> {
 
     /// Pixels that count: of the first pass, or of it so far.
     pub fn count(&self) -> u64 {
-        if self.known == 0 { self.seen } else { self.count }
+        self.count.unwrap_or(self.seen)
     }
 
     /// The values, in the order of the ranks, once they are found.
@@ -66,14 +80,32 @@ impl<T: Pixel> OrderStatistics<T> {
         self.values.as_deref()
     }
 
+    /// Before the first pass: says which fractions of the pixels will be wanted, near enough, of what `planes` hold in all.
+    ///
+    /// One pass is then enough, unless the pixels shown are others. Collects a few percent of them. Does nothing if there
+    /// are few pixels, or one pass is enough anyway.
+    pub fn aim<S: Stored<T>>(&mut self, planes: &[View2<'_, S>], fractions: &[f64]) -> Result<()> {
+        if self.seen > 0 || self.count.is_some() {
+            return Err(Error::Value("aim before the first pass".into()));
+        }
+        if let Some(f) = fractions.iter().find(|f| !(0.0..=1.0).contains(*f)) {
+            return Err(Error::Value(format!("fraction {f}: must lie between 0 and 1")));
+        }
+        if T::BITS > Self::DIGIT && fractions.len() <= MAX_RANKS {
+            let sample = brackets::sample(planes, self.skip_infinite);
+            self.brackets = sample.and_then(|(keys, count)| Brackets::new(keys, fractions, count));
+        }
+        Ok(())
+    }
+
     /// Takes a chunk into account.
-    pub fn add(&mut self, chunk: View2<'_, T>, threads: Option<usize>) -> Result<()> {
+    pub fn add<S: Stored<T>>(&mut self, chunk: View2<'_, S>, threads: Option<usize>) -> Result<()> {
         if self.values.is_some() {
             return Err(Error::Value("all passes are done: nothing can be added".into()));
         }
         let (ny, nx) = chunk.shape();
         let (this, size) = (&*self, ny * nx);
-        let (histogram, seen) = with_threads(threads, || {
+        let tally = with_threads(threads, || {
             let pieces = rayon::current_num_threads().min(size / GRAIN + 1);
             // Rows are shared out, or the pixels of the only row.
             let (n, by_rows) = if ny >= pieces { (ny, true) } else { (nx, false) };
@@ -82,37 +114,57 @@ impl<T: Pixel> OrderStatistics<T> {
                 let (rows, cols) = if by_rows { (range, 0..nx) } else { (0..ny, range) };
                 this.tally(chunk, rows, cols)
             };
-            (0..pieces).into_par_iter().map(piece).reduce_with(|(mut a, n), (b, m)| {
-                a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-                (a, n + m)
-            })
-        })
-        .unwrap_or_default();
-        self.histogram.iter_mut().zip(histogram).for_each(|(a, b)| *a += b);
+            (0..pieces).into_par_iter().map(piece).reduce_with(Tally::merge)
+        });
+        let Some(Tally { seen, counts }) = tally else { return Ok(()) };
+        match (counts, &mut self.brackets) {
+            (Counts::Around(brackets), Some(all)) => all.merge(brackets),
+            (Counts::Around(_), None) => unreachable!("brackets without any"),
+            (Counts::Digits(h), _) => self.histogram.iter_mut().zip(h).for_each(|(a, b)| *a += b),
+        }
         self.seen += seen;
         Ok(())
     }
 
-    /// Counts the next digits of a piece.
-    fn tally(
+    /// Counts a piece.
+    fn tally<S: Stored<T>>(
         &self,
-        chunk: View2<'_, T>,
+        chunk: View2<'_, S>,
         rows: std::ops::Range<usize>,
         cols: std::ops::Range<usize>,
-    ) -> (Vec<u64>, u64) {
-        let mut histogram = vec![0u64; self.histogram.len()];
+    ) -> Tally<T> {
+        let mut seen = 0;
+        let mut counts = match &self.brackets {
+            Some(brackets) => Counts::Around(brackets.fresh()),
+            None => Counts::Digits(vec![0; self.histogram.len()]),
+        };
+        let (level, mut scratch) = (level(), vec![]);
+        for y in rows {
+            for x in cols.clone().step_by(brackets::CHUNK) {
+                let run = row_of(chunk, y, x..cols.end.min(x + brackets::CHUNK), &mut scratch);
+                seen += match &mut counts {
+                    Counts::Around(brackets) => brackets.add(level, run, self.skip_infinite),
+                    Counts::Digits(histogram) => self.count_digits(run, histogram),
+                };
+            }
+        }
+        Tally { seen, counts }
+    }
+
+    /// Counts the next digits of a run; how many pixels count at all.
+    fn count_digits(&self, run: &[T], histogram: &mut [u64]) -> u64 {
         let mut seen = 0;
         let mask = (1 << Self::DIGIT) - 1;
-        let mut count = |v: T| {
+        for &v in run {
             if v.is_nan() || self.skip_infinite && !v.is_finite() {
-                return;
+                continue;
             }
             seen += 1;
             let key = v.key();
             let digit = (key >> (T::BITS - self.known - Self::DIGIT)) as usize & mask;
             if self.known == 0 {
                 histogram[digit] += 1;
-                return;
+                continue;
             }
             let first = self.first[(key >> (T::BITS - Self::DIGIT)) as usize];
             if first > 0 {
@@ -124,19 +176,13 @@ impl<T: Pixel> OrderStatistics<T> {
                     }
                 }
             }
-        };
-        for y in rows {
-            match chunk.row(y) {
-                Some(row) => row[cols.clone()].iter().for_each(|&v| count(v)),
-                None => cols.clone().for_each(|x| count(chunk.get(y, x))),
-            }
         }
-        (histogram, seen)
+        seen
     }
 
     /// Says which ranks (0 is the least) are wanted; at the end of the first pass, when the count is known.
     pub fn choose(&mut self, ranks: &[u64]) -> Result<()> {
-        if self.known > 0 {
+        if self.count.is_some() {
             return Err(Error::Value("ranks are chosen at the end of the first pass".into()));
         }
         if ranks.len() > MAX_RANKS {
@@ -154,13 +200,16 @@ impl<T: Pixel> OrderStatistics<T> {
         if self.values.is_some() {
             return Ok(true);
         }
-        if self.known == 0 {
-            self.count = self.seen;
-        } else if self.seen != self.count {
-            let (seen, count) = (self.seen, self.count);
+        let (seen, count) = (self.seen, *self.count.get_or_insert(self.seen));
+        if seen != count {
             return Err(Error::Value(format!(
                 "this pass saw {seen} pixels, the first one {count}: every pass must see the same"
             )));
+        }
+        if let Some(mut brackets) = self.brackets.take() {
+            self.seen = 0;
+            self.values = brackets.values(self.wanted.iter().map(|&(_, rank)| rank));
+            return Ok(self.values.is_some());
         }
         let mut found = Vec::with_capacity(self.wanted.len());
         for &(slot, rank) in &self.wanted {
@@ -195,6 +244,29 @@ impl<T: Pixel> OrderStatistics<T> {
     }
 }
 
+/// What a piece holds.
+struct Tally<T> {
+    seen: u64,
+    counts: Counts<T>,
+}
+
+enum Counts<T> {
+    Around(Brackets<T>),
+    Digits(Vec<u64>),
+}
+
+impl<T: Pixel> Tally<T> {
+    fn merge(mut self, other: Self) -> Self {
+        match (&mut self.counts, other.counts) {
+            (Counts::Around(a), Counts::Around(b)) => a.merge(b),
+            (Counts::Digits(a), Counts::Digits(b)) => a.iter_mut().zip(b).for_each(|(a, b)| *a += b),
+            _ => unreachable!("one pass counts in one way"),
+        }
+        self.seen += other.seen;
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -205,7 +277,7 @@ mod tests {
         let mut order = OrderStatistics::new(false);
         loop {
             values.chunks(chunk).for_each(|c| order.add(View2::from_slice(c, (1, c.len())), Some(2)).unwrap());
-            if order.values().is_none() && order.known == 0 {
+            if order.count.is_none() {
                 order.choose(ranks).unwrap();
             }
             if order.end_pass().unwrap() {

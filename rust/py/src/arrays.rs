@@ -5,7 +5,7 @@ use numpy::{
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use starnet_core::{Error, View2, ViewMut2};
+use starnet_core::{BigEndian, Error, View2, ViewMut2};
 
 /// Kernel errors are all about arguments: `ValueError`.
 pub fn to_py(e: Error) -> PyErr {
@@ -19,6 +19,38 @@ pub fn view<'a, T: Element>(a: &'a PyReadonlyArray2<'_, T>) -> View2<'a, T> {
     // SAFETY: pointer, shape and strides are those of a live NumPy array that `a` keeps borrowed for reading.
     unsafe { View2::from_raw(v.as_ptr(), shape, (strides[0], strides[1])) }
 }
+
+/// Borrows the bits of big-endian float32 pixels, which NumPy shows as uint32, as a view.
+pub fn big_endian<'a>(a: &'a PyReadonlyArray2<'_, u32>) -> View2<'a, BigEndian> {
+    let v = a.as_array();
+    let (shape, strides) = (v.dim(), v.strides());
+    // SAFETY: as for `view`; `BigEndian` is a transparent wrapper of u32.
+    unsafe { View2::from_raw(v.as_ptr().cast(), shape, (strides[0], strides[1])) }
+}
+
+/// Float32 pixels: native, or big-endian, which NumPy shows as uint32.
+#[derive(FromPyObject)]
+pub enum FloatPixels<'py> {
+    Native(PyReadonlyArray2<'py, f32>),
+    BigEndian(PyReadonlyArray2<'py, u32>),
+}
+
+/// Runs `$body` with `$view` as the view of float32 pixels in whichever byte order.
+macro_rules! with_floats {
+    ($pixels:expr, $view:ident => $body:expr) => {
+        match &$pixels {
+            $crate::arrays::FloatPixels::Native(a) => {
+                let $view = $crate::arrays::view(a);
+                $body
+            }
+            $crate::arrays::FloatPixels::BigEndian(a) => {
+                let $view = $crate::arrays::big_endian(a);
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_floats;
 
 /// Borrows the planes of a `(n, ny, nx)` array as views, whatever its strides.
 pub fn planes<'a, T: Element>(a: &'a PyReadonlyArray3<'_, T>) -> Vec<View2<'a, T>> {

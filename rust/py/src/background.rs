@@ -4,7 +4,7 @@ use numpy::{IntoPyArray, PyArray2, PyArrayMethods, PyReadonlyArray2};
 use pyo3::prelude::*;
 use starnet_core::background::{self as core, SigmaClip, Spline};
 
-use crate::arrays::{out_or_new, to_py, view, view_mut, writable};
+use crate::arrays::{FloatPixels, out_or_new, to_py, view, view_mut, with_floats, writable};
 
 type Mesh<'py, T> = Bound<'py, PyArray2<T>>;
 
@@ -17,16 +17,16 @@ fn mesh<'py, T: numpy::Element>(py: Python<'py>, values: Vec<T>, shape: (usize, 
 #[pyo3(signature = (image, box_shape, mask=None, sigma=3.0, iterations=10, threads=None))]
 fn mesh_statistics<'py>(
     py: Python<'py>,
-    image: PyReadonlyArray2<'py, f32>,
+    image: FloatPixels<'py>,
     box_shape: (usize, usize),
     mask: Option<PyReadonlyArray2<'py, bool>>,
     sigma: f64,
     iterations: usize,
     threads: Option<usize>,
 ) -> PyResult<(Mesh<'py, f64>, Mesh<'py, f64>, Mesh<'py, u32>)> {
-    let (image, mask) = (view(&image), mask.as_ref().map(view));
-    let clip = SigmaClip { sigma, iterations };
-    let s = py.detach(|| core::mesh_statistics(image, mask, box_shape, clip, threads)).map_err(to_py)?;
+    let (mask, clip) = (mask.as_ref().map(view), SigmaClip { sigma, iterations });
+    let s = with_floats!(image, image => py.detach(|| core::mesh_statistics(image, mask, box_shape, clip, threads)));
+    let s = s.map_err(to_py)?;
     Ok((mesh(py, s.level, s.shape)?, mesh(py, s.rms, s.shape)?, mesh(py, s.ngood, s.shape)?))
 }
 

@@ -2,12 +2,12 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use numpy::{IntoPyArray, PyArrayDescr, PyArrayDescrMethods, PyReadonlyArray2};
+use numpy::{Element, IntoPyArray, PyArrayDescr, PyArrayDescrMethods, PyReadonlyArray2};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use starnet_core::order;
 
-use crate::arrays::{to_py, view};
+use crate::arrays::{big_endian, to_py, view};
 
 /// Runs `$body` with `$order` as the statistics of whatever pixel type.
 macro_rules! each {
@@ -83,10 +83,33 @@ impl OrderStatistics {
         }))
     }
 
+    /// Says before the first pass which fractions of all pixels of these 2-D arrays will be wanted: one pass is then enough.
+    fn aim(&self, py: Python<'_>, planes: Vec<Bound<'_, PyAny>>, fractions: Vec<f64>) -> PyResult<()> {
+        fn run<T: starnet_core::Pixel + Element>(
+            py: Python<'_>,
+            order: &Locked<T>,
+            planes: &[Bound<'_, PyAny>],
+            fractions: &[f64],
+        ) -> PyResult<()> {
+            let planes: Vec<PyReadonlyArray2<'_, T>> =
+                planes.iter().map(|p| p.extract()).collect::<PyResult<_>>()?;
+            let views: Vec<_> = planes.iter().map(view).collect();
+            py.detach(|| lock(order).aim(&views, fractions)).map_err(to_py)
+        }
+        if let Typed::F32(order) = &self.0
+            && let Ok(planes) =
+                planes.iter().map(|p| p.extract()).collect::<Result<Vec<PyReadonlyArray2<'_, u32>>, _>>()
+        {
+            let views: Vec<_> = planes.iter().map(big_endian).collect();
+            return py.detach(|| lock(order).aim(&views, &fractions)).map_err(to_py);
+        }
+        each!(self, order => run(py, order, &planes, &fractions))
+    }
+
     /// Takes a 2-D chunk into account.
     #[pyo3(signature = (chunk, threads=None))]
     fn add(&self, py: Python<'_>, chunk: &Bound<'_, PyAny>, threads: Option<usize>) -> PyResult<()> {
-        fn run<T: starnet_core::Pixel + numpy::Element>(
+        fn run<T: starnet_core::Pixel + Element>(
             py: Python<'_>,
             order: &Locked<T>,
             chunk: &Bound<'_, PyAny>,
@@ -95,6 +118,10 @@ impl OrderStatistics {
             let chunk: PyReadonlyArray2<'_, T> = chunk.extract()?;
             let input = view(&chunk);
             py.detach(|| lock(order).add(input, threads)).map_err(to_py)
+        }
+        if let (Typed::F32(order), Ok(chunk)) = (&self.0, chunk.extract::<PyReadonlyArray2<'_, u32>>()) {
+            let input = big_endian(&chunk);
+            return py.detach(|| lock(order).add(input, threads)).map_err(to_py);
         }
         each!(self, order => run(py, order, chunk, threads))
     }

@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use crate::leveled::leveled;
+use crate::simd::level;
 use crate::{Error, Result, ViewMut2, with_threads};
 
 /// Boxes that a missing box is filled from: photutils' choice.
@@ -160,17 +162,20 @@ impl Spline {
             return Ok(());
         }
         let (wy, wx) = (Weights::new(self.box_shape.0), Weights::new(self.box_shape.1));
+        let level = level();
         with_threads(threads, || {
             out.rows_mut().into_par_iter().enumerate().for_each_init(Vec::new, |line, (y, row)| {
                 let (node, w) = wy.at(origin.0 + y);
                 let r = [0, 1, 2, 3].map(|k| reflect(node + k - 1, self.shape.0) * self.shape.1);
                 let c = &self.coefficients;
+                let node = |x: usize| w[0] * c[r[0] + x] + w[1] * c[r[1] + x] + w[2] * c[r[2] + x] + w[3] * c[r[3] + x];
                 line.clear();
-                line.extend(
-                    (0..self.shape.1)
-                        .map(|x| w[0] * c[r[0] + x] + w[1] * c[r[1] + x] + w[2] * c[r[2] + x] + w[3] * c[r[3] + x]),
-                );
-                wx.write(line, origin.1, self.range, row);
+                // Two more nodes before the first and after the last: what the pixels near an edge reach.
+                let n = self.shape.1;
+                line.extend([-2, -1].map(|x| node(reflect(x, n))));
+                line.extend((0..n).map(node));
+                line.extend([0, 1].map(|x| node(reflect(n as isize + x, n))));
+                write_row(level, &wx, line, origin.1, self.range, row);
             });
         });
         Ok(())
@@ -204,22 +209,27 @@ impl Weights {
         let (node, i) = (pixel / self.weights[0].len(), pixel % self.weights[0].len());
         (node as isize - isize::from(i < self.half), [0, 1, 2, 3].map(|k| self.weights[k][i]))
     }
+}
 
-    /// One row of pixels from one row of nodes: runs of pixels between the same nodes.
-    fn write(&self, nodes: &[f64], x0: usize, (low, high): (f64, f64), row: &mut [f32]) {
-        let size = self.weights[0].len();
-        let mut x = 0;
+leveled! {
+    /// One row of pixels from one row of nodes, the first of which is node -2.
+    fn write_row(weights: &Weights, nodes: &[f64], x0: usize, range: (f64, f64), row: &mut [f32]) {
+        let size = weights.weights[0].len();
+        let (mut x, mut node, mut i) = (0, x0 / size, x0 % size);
+        // Runs of pixels between the same nodes.
         while x < row.len() {
-            let (node, i) = ((x0 + x) / size, (x0 + x) % size);
-            let (left, end) = if i < self.half { (node as isize - 1, self.half) } else { (node as isize, size) };
+            let (first, end) = if i < weights.half { (node, weights.half) } else { (node + 1, size) };
             let n = (end - i).min(row.len() - x);
-            let c = [0, 1, 2, 3].map(|k| nodes[reflect(left + k - 1, nodes.len())]);
-            let [w0, w1, w2, w3] = [0, 1, 2, 3].map(|k| &self.weights[k][i..i + n]);
+            let c: [f64; 4] = [0, 1, 2, 3].map(|k| nodes[first + k]);
+            let [w0, w1, w2, w3] = [0, 1, 2, 3].map(|k| &weights.weights[k][i..i + n]);
             for (j, v) in row[x..x + n].iter_mut().enumerate() {
                 let value = w0[j] * c[0] + w1[j] * c[1] + w2[j] * c[2] + w3[j] * c[3];
-                *v = value.clamp(low, high) as f32;
+                *v = value.max(range.0).min(range.1) as f32;
             }
-            x += n;
+            (x, i) = (x + n, i + n);
+            if i == size {
+                (node, i) = (node + 1, 0);
+            }
         }
     }
 }

@@ -1,0 +1,215 @@
+//! One pass instead of several: a sample says between which values the wanted ones lie.
+
+use crate::leveled::leveled;
+use crate::simd::Level;
+use crate::{Pixel, Stored, View2};
+
+/// Standard deviations of a quantile of the sample that a bracket reaches to either side.
+const REACH: f64 = 4.0;
+/// Pixels that are looked at together: few enough for a core's first cache.
+pub(super) const CHUNK: usize = 4096;
+/// Pixels that are compared together.
+const LANES: usize = 32;
+
+/// Counts around the bracket, and what lies inside.
+#[derive(Debug, Clone)]
+struct Bracket<T> {
+    low: T,
+    high: T,
+    below: u64,
+    at_low: u64,
+    at_high: u64,
+    /// Between `low` and `high`, both excluded: ties at the ends of a bracket, where any large group of equal pixels that
+    /// a bracket meets must reach, cost no memory.
+    inside: Vec<T>,
+}
+
+/// Brackets, one for each wanted fraction of the pixels.
+#[derive(Debug, Clone)]
+pub(super) struct Brackets<T> {
+    each: Vec<Bracket<T>>,
+    /// Values that a bracket may hold.
+    room: usize,
+    full: bool,
+}
+
+impl<T: Pixel> Brackets<T> {
+    /// Brackets around these fractions of `count` pixels, from the keys of a sample of them.
+    pub(super) fn new(mut keys: Vec<u64>, fractions: &[f64], count: usize) -> Option<Self> {
+        let m = keys.len();
+        if m == 0 {
+            return None;
+        }
+        let mut key_at = |rank: f64, beyond: u64| match rank {
+            r if r < 0.0 || r >= m as f64 => beyond,
+            r => *keys.select_nth_unstable(r as usize).1,
+        };
+        // Beyond the sample: no number's key is less or greater.
+        let (least, most) = (0, u64::MAX >> (64 - T::BITS));
+        let bracket = |&f: &f64| {
+            let (centre, reach) = (f * (m - 1) as f64, REACH * (m as f64 * f * (1.0 - f)).sqrt() + 2.0);
+            Bracket {
+                low: T::from_key(key_at((centre - reach).floor(), least)),
+                high: T::from_key(key_at((centre + reach).ceil(), most)),
+                below: 0,
+                at_low: 0,
+                at_high: 0,
+                inside: vec![],
+            }
+        };
+        let each: Vec<_> = fractions.iter().map(bracket).collect();
+        Some(Self { each, room: count / 16 + CHUNK, full: false })
+    }
+
+    /// Empty ones, to count a piece with.
+    pub(super) fn fresh(&self) -> Self {
+        let each =
+            self.each.iter().map(|b| Bracket { below: 0, at_low: 0, at_high: 0, inside: vec![], ..*b }).collect();
+        Self { each, ..*self }
+    }
+
+    /// Counts a row; how many pixels count at all.
+    pub(super) fn add(&mut self, level: Level, row: &[T], finite: bool) -> u64 {
+        row.chunks(CHUNK)
+            .map(|chunk| {
+                for b in &mut self.each {
+                    let [below, at_low, at_high] = scan(level, chunk, finite, b.low, b.high, &mut b.inside);
+                    b.below += below;
+                    b.at_low += at_low;
+                    b.at_high += at_high;
+                    self.full |= b.inside.len() > self.room;
+                    if self.full {
+                        b.inside = vec![];
+                    }
+                }
+                real(level, chunk, finite)
+            })
+            .sum()
+    }
+
+    /// Takes the counts of another piece along.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.full |= other.full;
+        for (a, b) in self.each.iter_mut().zip(other.each) {
+            a.below += b.below;
+            a.at_low += b.at_low;
+            a.at_high += b.at_high;
+            a.inside.extend_from_slice(&b.inside);
+            self.full |= a.inside.len() > self.room;
+            if self.full {
+                a.inside = vec![];
+            }
+        }
+    }
+
+    /// The values of these ranks, if all lie inside a bracket.
+    pub(super) fn values(&mut self, ranks: impl Iterator<Item = u64>) -> Option<Vec<T>> {
+        ranks.map(|rank| if self.full { None } else { self.each.iter_mut().find_map(|b| b.value(rank)) }).collect()
+    }
+}
+
+impl<T: Pixel> Bracket<T> {
+    fn value(&mut self, rank: u64) -> Option<T> {
+        let rank = rank.checked_sub(self.below)?;
+        if rank < self.at_low {
+            return Some(self.low);
+        }
+        let rank = rank - self.at_low;
+        let inside = self.inside.len() as u64;
+        if rank < inside {
+            let (_, &mut value, _) = self.inside.select_nth_unstable_by_key(rank as usize, |v| v.key());
+            return Some(value);
+        }
+        (rank - inside < self.at_high && self.low.key() < self.high.key()).then_some(self.high)
+    }
+}
+
+/// Whether a pixel counts.
+#[inline(always)]
+fn counts<T: Pixel>(v: T, finite: bool) -> bool {
+    !v.is_nan() & (!finite | v.is_finite())
+}
+
+/// Counts values below `low`, equal to it and equal to `high`, and collects those between.
+fn scan<T: Pixel>(level: Level, values: &[T], finite: bool, low: T, high: T, inside: &mut Vec<T>) -> [u64; 3] {
+    #[cfg(target_arch = "x86_64")]
+    if level > Level::Scalar
+        && let Some(inside) = (inside as &mut dyn std::any::Any).downcast_mut::<Vec<f32>>()
+    {
+        // SAFETY: `T` is f32, as the downcast shows.
+        let values = unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<f32>(), values.len()) };
+        return super::scan_f32::scan(level, values, finite, [low.key() as u32, high.key() as u32], inside);
+    }
+    scan_any(level, values, finite, low, high, inside)
+}
+
+leveled! {
+    /// How many pixels count.
+    fn real<T: Pixel>(values: &[T], finite: bool) -> u64 {
+        if T::NAN.is_none() {
+            return values.len() as u64;
+        }
+        u64::from(values.iter().map(|&v| u32::from(counts(v, finite))).sum::<u32>())
+    }
+
+    /// Counts values below `low`, equal to it and equal to `high`, and collects those between.
+    fn scan_any<T: Pixel>(values: &[T], finite: bool, low: T, high: T, inside: &mut Vec<T>) -> [u64; 3] {
+        let (lo, hi) = (low.key(), high.key());
+        let mut sums = [[0u32; LANES]; 3];
+        let mut n = inside.len();
+        inside.resize(n + values.len(), T::default());
+        let (blocks, rest) = values.as_chunks::<LANES>();
+        for block in blocks {
+            let mut between = [0u32; LANES];
+            for (l, &v) in block.iter().enumerate() {
+                let (key, real) = (v.key(), counts(v, finite));
+                sums[0][l] += u32::from(real & (key < lo));
+                sums[1][l] += u32::from(real & (key == lo));
+                sums[2][l] += u32::from(real & (key == hi));
+                between[l] = u32::from(real & (key > lo) & (key < hi));
+            }
+            if between.iter().fold(0, |any, &b| any | b) != 0 {
+                // Every pixel is written, and the next one over it if it is not inside: no branch to mispredict.
+                for (&v, b) in block.iter().zip(between) {
+                    inside[n] = v;
+                    n += b as usize;
+                }
+            }
+        }
+        let mut sums = sums.map(|s| u64::from(s.iter().sum::<u32>()));
+        for &v in rest {
+            let (key, real) = (v.key(), counts(v, finite));
+            sums[0] += u64::from(real & (key < lo));
+            sums[1] += u64::from(real & (key == lo));
+            sums[2] += u64::from(real & (key == hi));
+            inside[n] = v;
+            n += usize::from(real & (key > lo) & (key < hi));
+        }
+        inside.truncate(n);
+        sums
+    }
+}
+
+/// Keys of pixels from all over the image, `None` where it is too small to be worth it.
+pub(super) fn sample<T: Pixel, S: Stored<T>>(planes: &[View2<'_, S>], finite: bool) -> Option<(Vec<u64>, usize)> {
+    let sizes = planes.iter().map(|p| p.shape().0 * p.shape().1);
+    let count: usize = sizes.clone().sum();
+    let m = (count / 256).min(1 << 16);
+    if m < 256 {
+        return None;
+    }
+    let mut keys = Vec::with_capacity(m);
+    for (plane, size) in planes.iter().zip(sizes) {
+        let here = (size as u128 * m as u128 / count as u128) as u64;
+        for i in 0..here {
+            // One pixel of each of as many pieces, at a place in it that follows no pattern of rows or columns.
+            let hash = i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+            let at = ((u128::from(i << 32 | hash) * size as u128 / u128::from(here)) >> 32) as usize;
+            let v: T = plane.get(at / plane.shape().1, at % plane.shape().1).load();
+            if counts(v, finite) {
+                keys.push(v.key());
+            }
+        }
+    }
+    Some((keys, count))
+}
