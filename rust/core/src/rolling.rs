@@ -39,34 +39,59 @@ pub fn rolling_median<T: Real>(
     let target = ViewMut2::from_slice(&mut mesh, (rows.len(), cols.len()));
     median_at(a, &rows, &cols, window, border, nan, target, threads)?;
 
-    let (at_y, at_x) = (between(&rows, ny), between(&cols, nx));
+    let at_y = between(&rows, ny);
+    let at_x: Vec<f64> = between(&cols, nx).into_iter().map(|(_, t)| t).collect();
     let width = cols.len();
     with_threads(threads, || {
         out.rows_mut().into_par_iter().zip(at_y).for_each(|(out, (i, ty))| {
             let top = &mesh[i * width..][..width];
             // The last node has none after it, and weight 0 there.
             let bottom = mesh.get((i + 1) * width..(i + 2) * width).unwrap_or(top);
-            for (v, &(j, tx)) in out.iter_mut().zip(&at_x) {
-                let k = (j + 1).min(width - 1);
-                let corners = [
-                    ((1.0 - ty) * (1.0 - tx), top[j]),
-                    ((1.0 - ty) * tx, top[k]),
-                    (ty * (1.0 - tx), bottom[j]),
-                    (ty * tx, bottom[k]),
-                ];
-                let (mut sum, mut weight) = (0.0, 0.0);
-                for (w, corner) in corners {
-                    if w > 0.0 && !(nan == Nan::Ignore && corner.is_nan()) {
-                        sum += w * corner.to_f64();
-                        weight += w;
-                    }
+            for j in 0..width {
+                let (k, end) = cols.get(j + 1).map_or((j, nx), |&next| (j + 1, next));
+                let corners = [top[j], top[k], bottom[j], bottom[k]];
+                let (out, at) = (&mut out[cols[j]..end], &at_x[cols[j]..end]);
+                if corners.iter().all(|v| v.is_finite()) {
+                    blend(out, at, ty, corners.map(T::to_f64));
+                } else {
+                    blend_some(out, at, ty, corners, nan);
                 }
-                // 0 / 0 where all corners are NaN.
-                *v = T::from_f64(sum / weight);
             }
         });
     });
     Ok(())
+}
+
+/// The weights of the corners of a cell.
+#[inline(always)]
+fn weights(ty: f64, tx: f64) -> [f64; 4] {
+    [(1.0 - ty) * (1.0 - tx), (1.0 - ty) * tx, ty * (1.0 - tx), ty * tx]
+}
+
+/// Interpolates a row of a cell; `at` is how far its pixels lie on the way to the next node. Corners of weight 0 add 0,
+/// as if they were left out.
+fn blend<T: Real>(out: &mut [T], at: &[f64], ty: f64, corners: [f64; 4]) {
+    for (out, &tx) in out.iter_mut().zip(at) {
+        let w = weights(ty, tx);
+        let sum = w[0] * corners[0] + w[1] * corners[1] + w[2] * corners[2] + w[3] * corners[3];
+        // Added to 0, as in `blend_some`: -0.0 becomes 0.0.
+        *out = T::from_f64((0.0 + sum) / (w[0] + w[1] + w[2] + w[3]));
+    }
+}
+
+/// The same where a corner is NaN or infinite.
+fn blend_some<T: Real>(out: &mut [T], at: &[f64], ty: f64, corners: [T; 4], nan: Nan) {
+    for (out, &tx) in out.iter_mut().zip(at) {
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for (w, corner) in weights(ty, tx).into_iter().zip(corners) {
+            if w > 0.0 && !(nan == Nan::Ignore && corner.is_nan()) {
+                sum += w * corner.to_f64();
+                weight += w;
+            }
+        }
+        // 0 / 0 where all corners are NaN.
+        *out = T::from_f64(sum / weight);
+    }
 }
 
 /// Where the median is evaluated along an axis.

@@ -23,8 +23,8 @@ use super::Nan;
 use crate::simd::{self, Level};
 use crate::{Border, Pixel, View2, ViewMut2, with_threads};
 
-/// Sides of a block of outputs: that of the window within these limits. The larger, the less is seen twice, and the more
-/// medians differ.
+/// Sides of a block of outputs: that of the window, or four times as much if not all pixels are asked for, within these
+/// limits. The larger, the less is seen twice, and the more medians differ.
 const SIDES: (usize, usize) = (96, 512);
 
 /// Longest side of what a block may see, such that a row and a column fit into 32 bits; and most pixels of it, 17 to 29
@@ -67,8 +67,11 @@ fn run<T: Pixel, K: Key>(
     mut out: ViewMut2<'_, T>,
     threads: Option<usize>,
 ) {
-    let side = |k: usize| k.clamp(SIDES.0, SIDES.1);
-    let (ys, xs) = (cuts(rows, side(size.0)), cuts(cols, side(size.1)));
+    let cuts = |nodes: &[usize], k: usize| {
+        let gaps = nodes[nodes.len() - 1] - nodes[0] >= nodes.len();
+        cuts(nodes, if gaps { 4 * k } else { k }.clamp(SIDES.0, SIDES.1))
+    };
+    let (ys, xs) = (cuts(rows, size.0), cuts(cols, size.1));
     let blocks: Vec<_> = ys.windows(2).flat_map(|y| xs.windows(2).map(move |x| (y[0]..y[1], x[0]..x[1]))).collect();
     let outs = out.blocks_mut(&ys, &xs);
     with_threads(threads, || {
