@@ -95,6 +95,18 @@ def mesh_statistics(
     iterations: int = 10,
     threads: int | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint32]]: ...
+def noise_units(
+    data: NDArray[np.float32],
+    flux: NDArray[np.float32],
+    sigma: NDArray[np.float32],
+    snr: NDArray[np.float32],
+    image: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    softening: float,
+    ivar: NDArray[np.float32] | None = None,
+    factor: float = 1.0,
+    threads: int | None = None,
+) -> None: ...
 def complete_mesh(
     mesh: NDArray[np.float64],
     filter_size: int = 3,

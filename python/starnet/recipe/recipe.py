@@ -6,7 +6,7 @@ value does not depend on how the mosaic is cut.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +24,11 @@ from starnet.io.planes import quiet
 from starnet.recipe import seed
 from starnet.recipe.parameters import RECIPES, Config, NoiseRecipe, SeedRecipe
 from starnet.recipe.seed import SeedScale
-from starnet.recipe.sky import Progress, Sky, fit_sky
+from starnet.recipe.sky import Float32, Progress, Sky, fit_sky
 from starnet.tiles import Box
 
 if TYPE_CHECKING:
-    from starnet.mosaic import Mosaic
+    from starnet.mosaic import Mosaic, Pixels
 
 __all__ = ["NoiseRecipe", "Preprocessed", "Recipe", "SeedRecipe"]
 
@@ -180,29 +180,47 @@ class Recipe:
         core = box.slices_in(window)
         valid = np.ascontiguousarray(pixels.valid[:, *core])
         flux, sigma, snr, image = (np.empty(valid.shape, dtype=np.float32) for _ in range(4))
+        weights = [None if pixels.ivar is None else pixels.ivar[i, *core] for i in range(len(self.skies))]
+        if isinstance(self.config, SeedRecipe):
+            self._seed(pixels, box, weights, valid, (flux, sigma, snr, image), threads)
+        else:
+            for i, sky in enumerate(self.skies):
+                planes = flux[i], sigma[i], snr[i], image[i]
+                softening = self.config.asinh_softening
+                sky.noise_units(
+                    box, pixels.data[i, *core], weights[i], valid[i], planes, softening=softening, threads=threads
+                )
+        saturated = None if pixels.saturated is None else np.ascontiguousarray(pixels.saturated[core])
+        return Preprocessed(box, image, snr, flux, sigma, valid, saturated)
+
+    def _seed(
+        self,
+        pixels: Pixels,
+        box: Box,
+        weights: Sequence[Float32 | None],
+        valid: npt.NDArray[np.bool_],
+        out: tuple[Float32, Float32, Float32, Float32],
+        threads: int | None,
+    ) -> None:
+        """Fill flux, sigma, snr and image of a box with the published chain."""
+        assert isinstance(self.config, SeedRecipe)
+        flux, sigma, snr, image = out
+        core = box.slices_in(pixels.box)
         for i, sky in enumerate(self.skies):
-            sigma[i] = sky.sigma(box, None if pixels.ivar is None else pixels.ivar[i, *core], threads=threads)
+            sky.sigma(box, weights[i], out=sigma[i], threads=threads)
             level = sky.background.level(box, out=flux[i], threads=threads)
             np.subtract(pixels.data[i, *core], level, out=flux[i])
         valid &= sigma < np.inf
-        if isinstance(self.config, SeedRecipe):
-            filtered = seed.process(self.config, self.scales, pixels, box, threads=threads)
-            valid &= np.isfinite(filtered)
-            lows, highs = [s.minimum for s in self.scales], [s.maximum for s in self.scales]
-            normalize(filtered, lows, highs, out=image, threads=threads)
-            for i, scale in enumerate(self.scales):
-                np.subtract(filtered[i], np.float32(scale.level), out=snr[i])
-                snr[i] /= np.float32(scale.sigma)
-        else:
-            with np.errstate(over="ignore", invalid="ignore"):
-                np.divide(flux, sigma, out=snr)
-            np.divide(snr, np.float32(self.config.asinh_softening), out=image)
-            np.arcsinh(image, out=image)
+        filtered = seed.process(self.config, self.scales, pixels, box, threads=threads)
+        valid &= np.isfinite(filtered)
+        lows, highs = [s.minimum for s in self.scales], [s.maximum for s in self.scales]
+        normalize(filtered, lows, highs, out=image, threads=threads)
+        for i, scale in enumerate(self.scales):
+            np.subtract(filtered[i], np.float32(scale.level), out=snr[i])
+            snr[i] /= np.float32(scale.sigma)
         hole = ~valid
         if hole.any():
             image[hole], snr[hole], flux[hole], sigma[hole] = 0, 0, np.nan, np.inf
-        saturated = None if pixels.saturated is None else np.ascontiguousarray(pixels.saturated[core])
-        return Preprocessed(box, image, snr, flux, sigma, valid, saturated)
 
     def save(self, path: str | Path) -> None:
         """Write the recipe as YAML, and its meshes beside it as ``<stem>.background.fits``."""

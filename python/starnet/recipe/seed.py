@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from starnet.errors import StarnetError
-from starnet.filters import StreamingPercentiles, median_filter, rolling_median
+from starnet.filters import StreamingPercentiles, median_filter, percentiles, rolling_median
 from starnet.recipe.parameters import SeedRecipe
-from starnet.recipe.sky import Progress, strips
+from starnet.recipe.sky import Progress, one_strip, strips
 from starnet.tiles import Box
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ Float32 = npt.NDArray[np.float32]
 
 # Percentage of a normal distribution below its mean minus one standard deviation.
 _ONE_SIGMA_BELOW = 15.865525393145708
+# Percentages of the filtered pixels that make a scale.
+_RANGE = (0, _ONE_SIGMA_BELOW, 50, 100)
 
 
 @dataclass(frozen=True)
@@ -63,22 +65,49 @@ def fit_scales(
     StarnetError
         If most pixels of a band are equal after the filters.
     """
+    if one_strip(mosaic):
+        return _fit_at_once(mosaic, config, threads, progress)
 
     def sky_subtracted(i: int, pixels: Pixels) -> Float32:
         return _without_sky(config, i, pixels, threads)
 
-    percentiles = _percentiles(mosaic, config.clip, _sky_halo(config), sky_subtracted, "seed, clip", threads, progress)
-    limits = [(float(np.float32(low)), float(np.float32(high))) for low, high in percentiles]
+    clips = _percentiles(mosaic, config.clip, _sky_halo(config), sky_subtracted, "seed, clip", threads, progress)
+    limits = [(float(np.float32(low)), float(np.float32(high))) for low, high in clips]
 
     def filtered(i: int, pixels: Pixels) -> Float32:
         values = _filtered(config, limits[i], i, pixels, threads)
         values[~pixels.valid[i]] = np.nan
         return values
 
-    quantiles = (0, _ONE_SIGMA_BELOW, 50, 100)
-    percentiles = _percentiles(mosaic, quantiles, halo(config), filtered, "seed, range", threads, progress)
+    extrema = _percentiles(mosaic, _RANGE, halo(config), filtered, "seed, range", threads, progress)
+    return _scales(mosaic, limits, extrema)
+
+
+def _fit_at_once(
+    mosaic: Mosaic, config: SeedRecipe, threads: int | None, progress: Progress | None
+) -> tuple[SeedScale, ...]:
+    """The same of a mosaic that is no larger than a strip: what the passes share, the rolling median, is made once."""
+    whole = Box(0, mosaic.shape[0], 0, mosaic.shape[1])
+    limits, extrema, images = [], [], []
+    for _ in strips(mosaic, mosaic.shape[0], "seed, clip", progress):
+        pixels = mosaic.read(whole)
+        for i in range(len(mosaic.bands)):
+            images.append(_without_sky(config, i, pixels, threads))
+            low, high = percentiles(images[i], config.clip, threads=threads)
+            limits.append((float(np.float32(low)), float(np.float32(high))))
+    for _ in strips(mosaic, mosaic.shape[0], "seed, range", progress):
+        for i, image in enumerate(images):
+            filtered = _clip_and_filter(config, limits[i], image, threads)
+            filtered[~pixels.valid[i]] = np.nan
+            extrema.append(percentiles(filtered, _RANGE, threads=threads))
+    return _scales(mosaic, limits, extrema)
+
+
+def _scales(
+    mosaic: Mosaic, limits: Sequence[tuple[float, float]], extrema: Sequence[npt.NDArray[np.float64]]
+) -> tuple[SeedScale, ...]:
     scales = []
-    for band, (low, high), values in zip(mosaic.bands, limits, percentiles, strict=True):
+    for band, (low, high), values in zip(mosaic.bands, limits, extrema, strict=True):
         minimum, below, level, maximum = map(float, values)
         if not level > below:
             raise StarnetError(
@@ -126,7 +155,9 @@ def _sky_halo(config: SeedRecipe) -> int:
 
 def _without_sky(config: SeedRecipe, i: int, pixels: Pixels, threads: int | None) -> Float32:
     """Band `i` less its rolling median; NaN where a pixel is not valid."""
-    data = np.where(pixels.valid[i], pixels.data[i], np.float32(np.nan))
+    data, valid = pixels.data[i], pixels.valid[i]
+    if not valid.all():
+        data = np.where(valid, data, np.float32(np.nan))
     sky = rolling_median(
         data,
         config.sky_window,
@@ -134,13 +165,18 @@ def _without_sky(config: SeedRecipe, i: int, pixels: Pixels, threads: int | None
         anchor=(-pixels.box.y0, -pixels.box.x0),
         threads=threads,
     )
-    return np.subtract(data, sky, out=data)
+    np.subtract(data, sky, out=sky)
+    return sky
 
 
 def _filtered(config: SeedRecipe, limits: tuple[float, float], i: int, pixels: Pixels, threads: int | None) -> Float32:
-    data = _without_sky(config, i, pixels, threads)
-    np.clip(data, np.float32(limits[0]), np.float32(limits[1]), out=data)
-    return median_filter(data, config.median_size, threads=threads)
+    return _clip_and_filter(config, limits, _without_sky(config, i, pixels, threads), threads)
+
+
+def _clip_and_filter(config: SeedRecipe, limits: tuple[float, float], image: Float32, threads: int | None) -> Float32:
+    """Median filter of an image that is clipped in place."""
+    np.clip(image, np.float32(limits[0]), np.float32(limits[1]), out=image)
+    return median_filter(image, config.median_size, threads=threads)
 
 
 def _percentiles(

@@ -17,7 +17,7 @@ from starnet.tiles import Box
 if TYPE_CHECKING:
     from starnet.mosaic import Mosaic
 
-__all__ = ["Progress", "Sky", "fit_sky", "noise_units", "strips"]
+__all__ = ["Progress", "Sky", "fit_sky", "noise_units", "one_strip", "strips"]
 
 Float32 = npt.NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
@@ -44,13 +44,13 @@ class Sky:
     background: Background
     noise_factor: float | None
 
-    def sigma(self, box: Box, ivar: Float32 | None, *, threads: int | None = None) -> Float32:
+    def sigma(
+        self, box: Box, ivar: Float32 | None, *, out: Float32 | None = None, threads: int | None = None
+    ) -> Float32:
         """1-sigma noise of the pixels of a box, ``(ny, nx)`` float32, in the unit of the image; inf where unknown."""
         if self.noise_factor is not None:
-            if ivar is None:
-                raise ValueError("the noise was fitted with a weight map, but there is none now")
-            return _noise_from_weight(ivar, self.noise_factor)
-        sigma = self.background.rms(box, threads=threads)
+            return _noise_from_weight(self._weight(ivar), self.noise_factor, out)
+        sigma = self.background.rms(box, out=out, threads=threads)
         noisy = self.background.rms_mesh > 0
         if not noisy.all():
             # Boxes of equal pixels: the spline swings about 0 there, and what it gives is no noise.
@@ -58,6 +58,49 @@ class Sky:
             sigma[~noisy[np.arange(box.y0, box.y1) // by][:, np.arange(box.x0, box.x1) // bx]] = np.inf
         sigma[sigma <= 0] = np.inf
         return sigma
+
+    def noise_units(
+        self,
+        box: Box,
+        data: Float32,
+        ivar: Float32 | None,
+        valid: npt.NDArray[np.bool_],
+        out: tuple[Float32, Float32, Float32, Float32],
+        *,
+        softening: float,
+        threads: int | None = None,
+    ) -> None:
+        """Sky-subtracted pixels, their noise, their ratio and its asinh, in one pass over the pixels of a box.
+
+        Parameters
+        ----------
+        box : Box
+            The box.
+        data, ivar : ndarray of float32, shape (ny, nx)
+            Its pixels, and their weights if there is a weight map.
+        valid : ndarray of bool, shape (ny, nx)
+            Which pixels are valid; those without known noise are taken out.
+        out : tuple of four ndarray of float32, shape (ny, nx)
+            What to fill: flux, NaN where not valid; sigma, infinite there; snr and image, 0 there.
+        softening : float
+            ``image = asinh(snr / softening)``.
+        threads : int, optional
+            Threads of the kernels.
+        """
+        flux, sigma, snr, image = out
+        self.background.level(box, out=flux, threads=threads)
+        if self.noise_factor is None:
+            weight, factor = None, 1.0
+            self.sigma(box, None, out=sigma, threads=threads)
+        else:
+            weight, factor = self._weight(ivar), self.noise_factor
+        _core.noise_units(data, flux, sigma, snr, image, valid, softening, weight, factor, threads)
+
+    @staticmethod
+    def _weight(ivar: Float32 | None) -> Float32:
+        if ivar is None:
+            raise ValueError("the noise was fitted with a weight map, but there is none now")
+        return ivar
 
 
 def fit_sky(
@@ -148,6 +191,11 @@ def fit_sky(
     return tuple(fit.finish(sky.noise_factor) for fit, sky in zip(unsourced, first, strict=True))
 
 
+def one_strip(mosaic: Mosaic) -> bool:
+    """Whether a mosaic is no larger than what is read at once anyway."""
+    return len(mosaic.bands) * mosaic.shape[0] * mosaic.shape[1] <= _STRIP_PIXELS
+
+
 def strips(mosaic: Mosaic, multiple: int, stage: str, progress: Progress | None) -> Iterator[Box]:
     """Strips over the width of a mosaic, a multiple of `multiple` rows high, in order; reports those that are done."""
     ny, nx = mosaic.shape
@@ -169,8 +217,9 @@ def noise_units(data: Float32, level: Float32, sigma: Float32) -> Float32:
     return snr
 
 
-def _noise_from_weight(ivar: Float32, factor: float) -> Float32:
-    sigma = np.zeros(ivar.shape, dtype=np.float32)
+def _noise_from_weight(ivar: Float32, factor: float, out: Float32 | None = None) -> Float32:
+    sigma = np.empty(ivar.shape, dtype=np.float32) if out is None else out
+    sigma.fill(0)
     np.sqrt(ivar, out=sigma, where=ivar > 0)
     known = sigma > 0
     np.divide(np.float32(factor), sigma, out=sigma, where=known)

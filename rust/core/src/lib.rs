@@ -16,6 +16,7 @@ pub mod detection;
 pub mod labels;
 pub mod measure;
 pub mod median;
+pub mod noise;
 pub mod normalize;
 pub mod order;
 pub mod rolling;

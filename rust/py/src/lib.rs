@@ -4,6 +4,7 @@ mod arrays;
 mod background;
 mod dtypes;
 mod median;
+mod noise;
 mod normalize;
 mod objects;
 mod order;
@@ -20,6 +21,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(arrays::set_threads, m)?)?;
     background::register(m)?;
     median::register(m)?;
+    noise::register(m)?;
     normalize::register(m)?;
     objects::register(m)?;
     order::register(m)?;

@@ -1,0 +1,45 @@
+//! Binding of `starnet_core::noise`.
+
+use numpy::{PyArray2, PyReadonlyArray2};
+use pyo3::prelude::*;
+use starnet_core::noise::{self as core, Noise, NoiseUnits};
+
+use crate::arrays::{to_py, view, view_mut, writable};
+
+type Plane<'py, T> = Bound<'py, PyArray2<T>>;
+
+/// Pixels in units of their noise, and their asinh: `flux` holds the sky level, `sigma` the noise unless `ivar` is given.
+#[pyfunction]
+#[pyo3(signature = (data, flux, sigma, snr, image, valid, softening, ivar=None, factor=1.0, threads=None))]
+#[allow(clippy::too_many_arguments)]
+fn noise_units(
+    py: Python<'_>,
+    data: PyReadonlyArray2<'_, f32>,
+    flux: Plane<'_, f32>,
+    sigma: Plane<'_, f32>,
+    snr: Plane<'_, f32>,
+    image: Plane<'_, f32>,
+    valid: Plane<'_, bool>,
+    softening: f32,
+    ivar: Option<PyReadonlyArray2<'_, f32>>,
+    factor: f32,
+    threads: Option<usize>,
+) -> PyResult<()> {
+    let data = view(&data);
+    let noise = ivar.as_ref().map_or(Noise::Known, |ivar| Noise::Weight { ivar: view(ivar), factor });
+    let (mut flux, mut sigma, mut snr, mut image) =
+        (writable(&flux)?, writable(&sigma)?, writable(&snr)?, writable(&image)?);
+    let mut valid = writable(&valid)?;
+    let out = NoiseUnits {
+        flux: view_mut(&mut flux)?,
+        sigma: view_mut(&mut sigma)?,
+        snr: view_mut(&mut snr)?,
+        image: view_mut(&mut image)?,
+        valid: view_mut(&mut valid)?,
+    };
+    py.detach(|| core::noise_units(data, noise, softening, out, threads)).map_err(to_py)
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(noise_units, m)?)
+}
