@@ -188,7 +188,8 @@ def _crop_side(case: Case, peer: Contender, threads: int, effort: Effort) -> int
         if seconds * _size(case.pixels) <= effort.slow * _size(small):
             return None
         if seconds > effort.slow / 10:  # long enough to tell
-            longest = math.isqrt(int(effort.slow / seconds * _size(small))) // 16 * 16
+            longest = math.isqrt(int(effort.slow / seconds * _size(small)))
+            longest -= longest % (64 if longest >= 128 else 16)  # whole boxes of a background mesh
             return None if longest >= 0.9 * max(case.pixels.shape[-2:]) else max(side, longest)
         side *= 2
     return None

@@ -15,7 +15,7 @@ from starnet.atomic import replacing
 from starnet.bench.comparison import Comparison
 from starnet.bench.race import Entry, Result
 
-_WIDTH = 190  # where there is no terminal to fit into
+_WIDTH = 200  # where there is no terminal to fit into
 _LEGEND = (
     "Mpix/s: medians of rounds in one process. x best, x scipy: medians of the ratios of the same round; of the peers "
     "of the same definition.\n"
@@ -99,7 +99,7 @@ def _row(comparison: Comparison, result: Result) -> list[str]:
         "" if scipy is None else _rate(scipy),
         ", ".join(str(target) for target, _, _ in judged),
         ", ".join("[green]yes[/]" if met else f"[red]no: {_rate(ratio)}[/]" for _, ratio, met in judged),
-        ", ".join(peers),
+        "; ".join(peers),
     ]
 
 
