@@ -61,7 +61,10 @@ def median_filter(
 
     References
     ----------
-    J. Suomela, "Median filtering is equivalent to sorting" (2014), arXiv:1406.1717.
+    S. Perreault and P. Hebert, "Median filtering in constant time", IEEE Transactions on Image Processing 16 (2007),
+    2389-2394: large windows; here with bins that follow the values, and an exact search inside the bin.
+
+    J. Suomela, "Median filtering is equivalent to sorting" (2014), arXiv:1406.1717: very long windows.
     """
     array = image(a)
     out = output(out, array.shape, array.dtype, array)
@@ -87,6 +90,10 @@ def rolling_median(
     is extrapolated. A pixel between the nodes ``y0 <= y < y1`` has weights ``ty = (y - y0) / (y1 - y0)`` and
     ``1 - ty``, and likewise along x; its value is ``sum(w * v) / sum(w)`` in float64, rounded once, over the corners
     with ``w > 0``.
+
+    The time depends little on the window. A `step` of 8 or more takes half of it or less, since the median is computed
+    at the nodes alone. Memory is the result, the nodes and, a thread, 17 bytes for each pixel that a block of
+    at most 512 by 512 results sees (float32; 29 for float64).
 
     Parameters
     ----------
@@ -118,6 +125,11 @@ def rolling_median(
     ------
     TypeError, ValueError
         If an argument is of the wrong type, shape or value.
+
+    References
+    ----------
+    S. Perreault and P. Hebert, "Median filtering in constant time", IEEE Transactions on Image Processing 16 (2007),
+    2389-2394; here with bins that follow the values, and an exact search inside the bin.
     """
     array = image(a)
     if array.dtype.kind != "f":
