@@ -191,7 +191,7 @@ def check_shape(plane: Plane, science: Plane) -> None:
     if plane.shape != science.shape:
         raise StarnetError(
             f"{label(plane)} is {_size(plane)} pixels, but the image it belongs to, {label(science)}, is "
-            f'{_size(science)}: give the right one with --weights, or leave it out with --weights none'
+            f"{_size(science)}: give the right one with --weights, or leave it out with --weights none"
         )
 
 
