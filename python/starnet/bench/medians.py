@@ -44,7 +44,7 @@ def medians(scene: Scene, sizes: Sequence[int], *, quick: bool) -> Iterator[Case
                 Contender(OURS, "filters.median_filter", _ours(size), threaded=True),
                 tuple(_peers(size, np.dtype(dtype), min(pixels.shape))),
                 _TARGETS.get(size, ()) if dtype is np.float32 else (),
-                least=32 if size < 31 or quick else 96,
+                least=32 if size < 31 or quick else 48,
             )
 
 
@@ -58,7 +58,7 @@ def rolling(scene: Scene, windows: Sequence[int]) -> Iterator[Case]:
             Contender(OURS, "filters.rolling_median", _rolling(window, 1), threaded=True),
             (_scipy(window),),
             (Target(0.5, f"median {window} float32"),),
-            least=96,
+            least=48,
         )
         yield Case(
             "rolling",

@@ -41,7 +41,7 @@ class Effort:
     fewest: int
 
 
-FULL = Effort(rounds=7, sample=0.03, slow=0.5, patience=10.0, fewest=3)
+FULL = Effort(rounds=7, sample=0.03, slow=0.3, patience=5.0, fewest=3)
 QUICK = Effort(rounds=3, sample=0.01, slow=0.1, patience=2.0, fewest=1)
 
 
