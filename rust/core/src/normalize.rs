@@ -154,7 +154,10 @@ pub fn stack_rgb<S: Stored<f32>, T: Channel>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::BigEndian;
 
     #[test]
     fn clips_scales_and_keeps_nan() {
@@ -172,6 +175,37 @@ mod tests {
         normalize(View2::from_slice(&a, (1, 3)), 1.0, 1.0, ViewMut2::from_slice(&mut out, (1, 3)), Some(1)).unwrap();
         assert_eq!(out[..2], [0.0, 0.0]);
         assert!(out[2].is_nan());
+    }
+
+    proptest! {
+        #[test]
+        fn all_levels_give_the_same_bits(
+            pixels in prop::collection::vec(prop_oneof![9 => -9f32..9.0, 1 => any::<f32>()], 1..700),
+            lo in -5f32..5.0,
+            width in prop_oneof![Just(0f32), 0f32..6.0],
+        ) {
+            let (n, scale) = (pixels.len(), Scale::new(lo, lo + width).unwrap());
+            let foreign: Vec<_> = pixels.iter().map(|v| BigEndian(v.to_bits().to_be())).collect();
+            let unit: Vec<f32> = pixels.iter().map(|&v| scale.apply(v)).collect();
+            for (&u, &v) in unit.iter().zip(&pixels) {
+                let expected = if width == 0.0 { 0.0 } else { (v.clamp(lo, lo + width) - lo) / (lo + width - lo) };
+                prop_assert!(u == expected || u.is_nan() && v.is_nan());
+            }
+            for level in crate::simd::Level::ALL.into_iter().filter(|level| level.available()) {
+                let (mut native, mut swapped) = (vec![9f32; n], vec![9f32; n]);
+                scale_row(level, &pixels, scale, &mut native);
+                scale_row(level, &foreign, scale, &mut swapped);
+                let (mut floats, mut bytes) = (vec![9f32; 3 * n], vec![9u8; 3 * n]);
+                stack_row(level, [&foreign, &foreign, &foreign], [scale; 3], &mut floats);
+                stack_row(level, [&pixels, &pixels, &pixels], [scale; 3], &mut bytes);
+                for i in 0..n {
+                    for got in [native[i], swapped[i], floats[3 * i], floats[3 * i + 2]] {
+                        prop_assert!(got == unit[i] || got.is_nan() && unit[i].is_nan());
+                    }
+                    prop_assert_eq!(bytes[3 * i + 1], (unit[i] * 255.0 + 0.5) as u8);
+                }
+            }
+        }
     }
 
     #[test]

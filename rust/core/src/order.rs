@@ -320,6 +320,30 @@ mod tests {
     }
 
     #[test]
+    fn a_sample_that_misleads_costs_passes_not_accuracy() {
+        let sampled: Vec<f32> = (0..1 << 17).map(|i| (i % 1000) as f32).collect();
+        for (shown, passes) in [(&sampled, 1), (&sampled.iter().map(|v| v * v + 2000.0).collect(), 3)] {
+            let mut order = OrderStatistics::<f32>::new(false);
+            order.aim(&[View2::from_slice(&sampled, (128, 1024))], &[0.25, 0.5]).unwrap();
+            let mut sorted = shown.clone();
+            sorted.sort_by(f32::total_cmp);
+            let ranks = [1u64 << 15, 1 << 16];
+            for pass in 1.. {
+                order.add(View2::from_slice(shown, (128, 1024)), Some(2)).unwrap();
+                if pass == 1 {
+                    order.choose(&ranks).unwrap();
+                }
+                assert_eq!(order.count(), 1 << 17);
+                if order.end_pass().unwrap() {
+                    assert_eq!(pass, passes);
+                    break;
+                }
+            }
+            assert_eq!(order.values().unwrap(), ranks.map(|r| sorted[r as usize]));
+        }
+    }
+
+    #[test]
     fn a_second_pass_over_other_pixels_is_an_error() {
         let (a, b) = ([1.0f32, 2.0, 3.0], [5.0f32, 6.0, 7.0]);
         let mut order = OrderStatistics::new(false);

@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use crate::leveled::leveled;
+use crate::simd::level;
 use crate::{Border, Error, Result, View2, ViewMut2, with_threads};
 
 /// Copies the windows that begin at `origins` `(y, x)` into `tiles`; they may stick out of the image, which goes on there
@@ -30,6 +32,8 @@ pub fn extract_tiles<T: Copy + Send + Sync>(
             // The columns inside are copied as a piece, those before and after it one by one.
             let start = x0.saturating_neg().clamp(0, width as isize) as usize;
             let stop = (nx as isize).saturating_sub(x0).clamp(start as isize, width as isize) as usize;
+            let source = |dx: usize| border.source(x0 + dx as isize, nx);
+            let outside: Vec<_> = (0..start).chain(stop..width).map(|dx| (dx, source(dx))).collect();
             for (dy, out) in tile.rows_mut().into_iter().enumerate() {
                 let Some(y) = border.source(y0 + dy as isize, ny) else {
                     out.fill(fill);
@@ -37,16 +41,14 @@ pub fn extract_tiles<T: Copy + Send + Sync>(
                 };
                 let row = a.row(y);
                 let pixel = |x: usize| row.map_or_else(|| a.get(y, x), |row| row[x]);
-                let outside = |dx: usize| border.source(x0 + dx as isize, nx).map_or(fill, pixel);
                 let inside = |dx: usize| (x0 + dx as isize) as usize;
-                (0..start).for_each(|dx| out[dx] = outside(dx));
                 match row {
                     Some(row) if stop > start => {
                         out[start..stop].copy_from_slice(&row[inside(start)..][..stop - start])
                     }
                     _ => (start..stop).for_each(|dx| out[dx] = pixel(inside(dx))),
                 }
-                (stop..width).for_each(|dx| out[dx] = outside(dx));
+                outside.iter().for_each(|&(dx, x)| out[dx] = x.map_or(fill, pixel));
             }
         });
     });
@@ -76,6 +78,7 @@ pub fn stitch(
         }
     }
     let nx = out.shape().1;
+    let level = level();
     let scratch = || (vec![0.0f32; nx], vec![], vec![]);
     with_threads(threads, || {
         out.rows_mut().into_par_iter().enumerate().for_each_init(scratch, |(total, pixels, ones), (y, out)| {
@@ -98,19 +101,32 @@ pub fn stitch(
                         &*ones
                     }
                 };
-                let sums = out[start..stop].iter_mut().zip(&mut total[start..stop]);
-                for ((sum, total), (&t, &w)) in sums.zip(row[inside.clone()].iter().zip(&weight[inside])) {
-                    *sum += w * t;
-                    *total += w;
-                }
+                accumulate(
+                    level,
+                    &row[inside.clone()],
+                    &weight[inside],
+                    &mut out[start..stop],
+                    &mut total[start..stop],
+                );
             }
-            // 0 / 0 where nothing lies.
-            out.iter_mut()
-                .zip(&*total)
-                .for_each(|(sum, &total)| *sum = if total == 0.0 { f32::NAN } else { *sum / total });
+            divide(level, total, out);
         });
     });
     Ok(())
+}
+
+leveled! {
+    fn accumulate(tile: &[f32], weight: &[f32], sum: &mut [f32], total: &mut [f32]) {
+        for (((sum, total), &t), &w) in sum.iter_mut().zip(total).zip(tile).zip(weight) {
+            *sum += w * t;
+            *total += w;
+        }
+    }
+
+    /// 0 / 0 where nothing lies.
+    fn divide(total: &[f32], sum: &mut [f32]) {
+        sum.iter_mut().zip(total).for_each(|(s, &t)| *s = if t == 0.0 { f32::NAN } else { *s / t });
+    }
 }
 
 /// A row as a slice, copied into `scratch` where its pixels lie apart.

@@ -58,7 +58,7 @@ impl<T: Pixel> Brackets<T> {
             }
         };
         let each: Vec<_> = fractions.iter().map(bracket).collect();
-        Some(Self { each, room: count / 16 + CHUNK, full: false })
+        Some(Self { each, room: count / 4, full: false })
     }
 
     /// Empty ones, to count a piece with.
@@ -194,7 +194,7 @@ leveled! {
 pub(super) fn sample<T: Pixel, S: Stored<T>>(planes: &[View2<'_, S>], finite: bool) -> Option<(Vec<u64>, usize)> {
     let sizes = planes.iter().map(|p| p.shape().0 * p.shape().1);
     let count: usize = sizes.clone().sum();
-    let m = (count / 256).min(1 << 16);
+    let m = (count / 256).min(1 << 16).max((count / 64).min(1 << 14));
     if m < 256 {
         return None;
     }
@@ -212,4 +212,83 @@ pub(super) fn sample<T: Pixel, S: Stored<T>>(planes: &[View2<'_, S>], finite: bo
         }
     }
     Some((keys, count))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn floats() -> impl Strategy<Value = Vec<f32>> {
+        let value = prop_oneof![
+            8 => -3f32..3.0,
+            4 => (-2i8..3).prop_map(f32::from),
+            1 => Just(-0.0f32),
+            2 => prop_oneof![Just(f32::NAN), Just(-f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY)],
+        ];
+        prop::collection::vec(value, 1..300)
+    }
+
+    /// All values of a bracket, by rank, and how many pixels count; the definition is a sort.
+    fn check<T: Pixel + std::fmt::Debug>(values: &[T], picks: [usize; 2], finite: bool) -> Result<(), TestCaseError> {
+        let mut sorted: Vec<T> = values.iter().copied().filter(|&v| counts(v, finite)).collect();
+        sorted.sort_by_key(|v| v.key());
+        prop_assume!(!sorted.is_empty());
+        let mut ends = picks.map(|p| p % sorted.len());
+        ends.sort();
+        let [low, high] = ends.map(|e| sorted[e]);
+        let (first, last) = (
+            sorted.iter().position(|v| v.key() == low.key()).unwrap(),
+            sorted.iter().rposition(|v| v.key() == high.key()).unwrap(),
+        );
+        for level in Level::ALL.into_iter().filter(|level| level.available()) {
+            let bracket = Bracket { low, high, below: 0, at_low: 0, at_high: 0, inside: vec![] };
+            let mut brackets = Brackets { each: vec![bracket], room: values.len(), full: false };
+            let (a, b) = values.split_at(values.len() / 3);
+            let mut other = brackets.fresh();
+            let seen = brackets.add(level, a, finite) + other.add(level, b, finite);
+            brackets.merge(other);
+            prop_assert_eq!(seen as usize, sorted.len());
+            let all: Vec<_> = brackets.values(first as u64..last as u64 + 1).unwrap().iter().map(|v| v.key()).collect();
+            let expected: Vec<_> = sorted[first..=last].iter().map(|v| v.key()).collect();
+            prop_assert_eq!(all, expected, "{:?}", level);
+            prop_assert!(brackets.values(std::iter::once(last as u64 + 1)).is_none());
+            prop_assert!(first == 0 || brackets.values(std::iter::once(first as u64 - 1)).is_none());
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn brackets_are_the_sorted_values_at_all_levels(values in floats(), picks: [usize; 2], finite: bool) {
+            check(&values, picks, finite)?;
+            check(&values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>(), picks, finite)?;
+            check(&values.iter().map(|&v| v as i32).collect::<Vec<_>>(), picks, finite)?;
+        }
+
+        #[test]
+        fn beyond_the_sample_everything_lies_inside(values in floats()) {
+            let mut sorted: Vec<f32> = values.iter().copied().filter(|v| !v.is_nan()).collect();
+            sorted.sort_by(f32::total_cmp);
+            prop_assume!(!sorted.is_empty());
+            for level in Level::ALL.into_iter().filter(|level| level.available()) {
+                let mut brackets = Brackets::<f32>::new(vec![sorted[0].key()], &[0.5], 4 * values.len()).unwrap();
+                brackets.add(level, &values, false);
+                let all = brackets.values(0..sorted.len() as u64).unwrap();
+                prop_assert_eq!(
+                    all.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
+                    sorted.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn too_many_inside_is_given_up() {
+        let values: Vec<f32> = (0..100_000).map(|i| i as f32).collect();
+        let mut brackets = Brackets::new(vec![0f32.key(), 1f32.key()], &[0.5], 1000).unwrap();
+        assert_eq!(brackets.add(Level::Scalar, &values, false), 100_000);
+        assert!(brackets.values(std::iter::once(5)).is_none());
+    }
 }

@@ -31,7 +31,7 @@ pub(super) fn scan(
 ) -> [u64; 3] {
     let ends = if finite { [f32::MIN, f32::MAX] } else { [f32::NEG_INFINITY, f32::INFINITY] };
     let [least, most] = ends.map(|v| signed(v.to_bits() as i32));
-    let [low, high] = [low, high].map(|key| ((key ^ 1 << 31) as i32).clamp(least, most));
+    let [low, high] = [low, high].map(|key| ((key ^ 1 << 31) as i32).clamp(least - 1, most + 1));
     let limits = Limits { low, high, least };
     let start = inside.len();
     // Whole vectors are written where few values may count.
@@ -52,6 +52,9 @@ pub(super) fn scan(
         n += usize::from((key > low) & (key < high));
     }
     inside.truncate(start + n);
+    // Beyond all that count lie only what does not.
+    counts[1] = if low < least { 0 } else { counts[1] };
+    counts[2] = if high > most { 0 } else { counts[2] };
     counts.map(u64::from)
 }
 

@@ -70,6 +70,26 @@ proptest! {
     }
 
     #[test]
+    fn all_levels_give_the_same_bits(values in values(), swap: bool) {
+        let foreign: Vec<_> = values.iter().map(|v| crate::BigEndian(v.to_bits().to_be())).collect();
+        let shape = (1, values.len());
+        let results: Vec<_> = Level::ALL
+            .into_iter()
+            .filter(|level| level.available())
+            .map(|level| {
+                let s = if swap {
+                    at_level(level, View2::from_slice(&foreign, shape), None, shape, SigmaClip::default(), Some(1))
+                } else {
+                    at_level(level, View2::from_slice(&values, shape), None, shape, SigmaClip::default(), Some(1))
+                };
+                let s = s.unwrap();
+                (s.level[0].to_bits(), s.rms[0].to_bits(), s.ngood)
+            })
+            .collect();
+        prop_assert!(results.iter().all(|r| *r == results[0]));
+    }
+
+    #[test]
     fn boxes_do_not_see_their_neighbours(seed in 0u32..1000, ny in 1usize..40, nx in 1usize..40, b in 1usize..20) {
         let mut state = seed.wrapping_mul(2_654_435_769) | 1;
         let mut random = || {
