@@ -155,3 +155,31 @@ def test_wrong_arguments_are_said() -> None:
         statistics.add(np.zeros(3, np.float32))
     with pytest.raises(ValueError, match="all passes are done"):
         statistics.add(np.zeros(3, np.float32))
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    kind=st.sampled_from(["sky", "zeros", "constant", "nan", "infinite", "steps", "gradient", "two"]),
+    dtype=st.sampled_from([np.float32, np.float64, np.int32, ">f4", ">f8"]),
+    q=st.sampled_from([[2.5, 97.5], [0, 15.865525393145708, 50, 100], 50, [30.0, 30.01], [0, 100]]),
+    strided=st.booleans(),
+)
+def test_images_large_enough_to_be_sampled(seed: int, kind: str, dtype: Any, q: Any, strided: bool) -> None:
+    rng = np.random.default_rng(seed)
+    a = rng.normal(0, 100, (300, 517))
+    there = rng.random(a.shape) < 0.3
+    if kind == "gradient":
+        a = np.sort(a, axis=None).reshape(a.shape)
+    elif kind == "steps":
+        a = np.round(a / 100)
+    elif kind in ("constant", "two"):
+        a = np.where(there if kind == "two" else False, 3.0, 7.0)
+    else:
+        a[there] = {"sky": 1e6, "zeros": 0, "nan": np.nan, "infinite": -np.inf}[kind]
+    if np.dtype(dtype).kind == "i":
+        a = np.nan_to_num(a, neginf=-1e9)
+    a = a.astype(dtype)
+    a = a[::2, ::-1] if strided else a
+    got = percentiles(a, q, threads=1 + seed % 3)
+    np.testing.assert_array_equal(got, by_numpy(a.astype(a.dtype.newbyteorder("=")), q))
