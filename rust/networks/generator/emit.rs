@@ -16,8 +16,11 @@ const FUSED: usize = 120;
 /// Up to this size all of a tile is one function: it fits the registers well enough.
 const FLAT: usize = 5;
 
-/// Sizes that are worth their code for the vector types most used, with tiles (height, width).
-pub const SIZES: &[(usize, (usize, usize))] = &[
+/// A window's side and the tile of outputs, (height, width), whose windows are computed together.
+pub type Size = (usize, (usize, usize));
+
+/// Sizes for vectors of 32 bits.
+pub const SIZES: &[Size] = &[
     (2, (2, 2)),
     (3, (2, 2)),
     (4, (2, 2)),
@@ -30,13 +33,20 @@ pub const SIZES: &[(usize, (usize, usize))] = &[
     (11, (4, 4)),
     (12, (4, 4)),
     (13, (4, 4)),
+    (14, (4, 4)),
     (15, (4, 8)),
+    (16, (4, 8)),
     (17, (8, 8)),
     (19, (8, 8)),
+    (20, (8, 8)),
     (21, (8, 8)),
+    (25, (8, 8)),
 ];
+/// For the other vectors.
+pub const FEW_SIZES: &[Size] =
+    &[(3, (2, 2)), (4, (2, 2)), (5, (2, 2)), (7, (2, 4)), (9, (4, 4)), (10, (4, 4)), (11, (4, 4)), (15, (4, 8))];
 /// The source of all functions of these sizes, to be included where `V`, `min`, `max` and `Network` are defined.
-pub fn source(sizes: &[(usize, (usize, usize))], attribute: &str) -> String {
+pub fn source(sizes: &[Size], attribute: &str) -> String {
     let mut writer = Writer { attribute, ..Writer::default() };
     let mut table = String::new();
     for &(size, tile) in sizes {

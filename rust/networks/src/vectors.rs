@@ -34,9 +34,21 @@ pub(crate) use networks;
 pub(crate) fn kernel(instructions: Instructions, bits: u32, size: usize) -> Option<Kernel> {
     match (instructions, bits) {
         #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx2, 8) => avx2::int8::kernel(size),
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx2, 16) => avx2::int16::kernel(size),
+        #[cfg(target_arch = "x86_64")]
         (Instructions::Avx2, 32) => avx2::int32::kernel(size),
         #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx2, 64) => avx2::int64::kernel(size),
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx512, 8) => avx512::int8::kernel(size),
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx512, 16) => avx512::int16::kernel(size),
+        #[cfg(target_arch = "x86_64")]
         (Instructions::Avx512, 32) => avx512::int32::kernel(size),
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx512, 64) => avx512::int64::kernel(size),
         _ => None,
     }
 }
