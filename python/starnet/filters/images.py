@@ -91,9 +91,9 @@ def rolling_median(
     ``1 - ty``, and likewise along x; its value is ``sum(w * v) / sum(w)`` in float64, rounded once, over the corners
     with ``w > 0``.
 
-    The time depends little on the window. A `step` of 8 or more takes half of it or less, since the median is computed
-    at the nodes alone. Memory is the result, the nodes and, a thread, 17 bytes for each pixel that a block of
-    at most 512 by 512 results sees (float32; 29 for float64).
+    The time depends little on the window and falls with `step`: only the nodes are computed. Memory is the result,
+    the nodes and, a thread, about 17 bytes (float32; 29 for float64) for each pixel that a block of at most 512 by 512
+    pixels sees with its margins.
 
     Parameters
     ----------
