@@ -91,8 +91,7 @@ impl OrderStatistics {
             planes: &[Bound<'_, PyAny>],
             fractions: &[f64],
         ) -> PyResult<()> {
-            let planes: Vec<PyReadonlyArray2<'_, T>> =
-                planes.iter().map(|p| p.extract()).collect::<PyResult<_>>()?;
+            let planes: Vec<PyReadonlyArray2<'_, T>> = planes.iter().map(|p| p.extract()).collect::<PyResult<_>>()?;
             let views: Vec<_> = planes.iter().map(view).collect();
             py.detach(|| lock(order).aim(&views, fractions)).map_err(to_py)
         }
