@@ -1,5 +1,8 @@
 """Median filter and rolling median against SciPy, brute force, and their definitions."""
 
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -240,3 +243,58 @@ def test_rolling_median_says_wrong_arguments() -> None:
     a = np.zeros((5, 5))
     with pytest.raises(ValueError, match="overlaps"):
         rolling_median(a, 3, step=2, out=a)
+
+
+# Sizes with and without a network, and images that fill few lanes, many, and several blocks.
+LEVELS_CHECK = """
+import numpy as np, scipy.ndimage, sys
+import starnet._core
+from starnet.filters import median_filter
+from test_filters_median import by_brute_force
+
+assert starnet._core.__simd__ == sys.argv[1]
+rng = np.random.default_rng(5)
+modes = ["reflect", "mirror", "nearest", "wrap", "constant"]
+for dtype in ["f4", "f8", "u1", "i1", "u2", "i2", "u4", "i4", "i8"]:
+    for size in [1, 2, 3, 4, 5, 7, 8, 10, 11, 14, 15, 16, 17, 21]:
+        for i, shape in enumerate([(1, 1), (1, 90), (33, 2), (20, 130), (150, 70)]):
+            if size * shape[0] > 1600 or size > 11 and dtype not in ("f4", "u2"):
+                continue
+            a = (rng.normal(size=shape) * 50).clip(-120, 120).astype(dtype) if "i" in dtype or "f" in dtype else (
+                rng.integers(0, 200, shape).astype(dtype))
+            mode = modes[(size + i) % 5]
+            if mode == "reflect" and size // 2 / min(shape) >= 4:
+                mode = "nearest"
+            expected = scipy.ndimage.median_filter(a, size=size, mode=mode)
+            np.testing.assert_array_equal(median_filter(a, size, mode=mode), expected)
+            wide = np.repeat(a, 2, axis=1)[:, ::2]
+            np.testing.assert_array_equal(median_filter(wide, size, mode=mode, threads=2), expected)
+for dtype in ["f4", "f8"]:
+    for size in [2, 3, 5, 7, 10]:
+        a = rng.normal(size=(70, 140)).astype(dtype).round(1)
+        a[rng.random(a.shape) < 0.05] = np.nan
+        a[:30, :40] = np.nan
+        a[40:, 70:] = np.where(rng.random((30, 70)) < 0.5, np.inf, -0.0)
+        a[50, :] = -np.inf
+        for nan in ["ignore", "propagate"]:
+            expected = by_brute_force(a, (size, size), "mirror", nan)
+            np.testing.assert_array_equal(median_filter(a, size, mode="mirror", nan=nan), expected)
+"""
+
+
+@pytest.mark.parametrize("level", ["scalar", "avx2", "avx512"])
+def test_every_level_equals_scipy_and_brute_force(level: str) -> None:
+    environment = {**os.environ, "STARNET_SIMD": level, "PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", LEVELS_CHECK, level]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if "this processor has not" in done.stderr:
+        pytest.skip(f"this processor has no {level}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_level_is_said() -> None:
+    environment = {**os.environ, "STARNET_SIMD": "mmx"}
+    command = [sys.executable, "-c", "import starnet._core"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "STARNET_SIMD=mmx: unknown; use scalar" in done.stderr
