@@ -174,7 +174,7 @@ def test_images_large_enough_to_be_sampled(seed: int, kind: str, dtype: Any, q: 
     elif kind == "steps":
         a = np.round(a / 100)
     elif kind in ("constant", "two"):
-        a = np.where(there if kind == "two" else False, 3.0, 7.0)
+        a = np.where(there & (kind == "two"), 3.0, 7.0)
     else:
         a[there] = {"sky": 1e6, "zeros": 0, "nan": np.nan, "infinite": -np.inf}[kind]
     if np.dtype(dtype).kind == "i":

@@ -63,7 +63,7 @@ def built(owner: ModuleType | type) -> dict[str, object]:
     for name, member in vars(owner).items():
         if name == "__new__":
             found[name] = signature_of(owner)
-        elif name.startswith("__") and name != "__version__":
+        elif name.startswith("__") and name not in ("__version__", "__simd__"):
             continue
         elif isinstance(member, type):
             found[name] = built(member)
