@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,3 +55,10 @@ def test_the_base_install_imports_neither_scipy_nor_extras() -> None:
     code = f"import starnet.pipeline, starnet.cli, sys; print([m for m in {heavy} if m in sys.modules])"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "[]"
+
+
+def test_the_development_extra_holds_what_the_optional_ones_do() -> None:
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {name: set(packages) for name, packages in project["optional-dependencies"].items()}
+    assert extras["dev"] >= extras["bench"] | extras["demo"] | extras["photutils"]
+    assert not any(package.startswith("starnet") for package in extras["dev"])
