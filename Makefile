@@ -36,7 +36,7 @@ lint: $(VENV)/.installed-dev  ## ruff, mypy, clippy, rustfmt
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo fmt --check
 
-bench: $(VENV)/.installed-dev  ## time the kernels beside scipy, OpenCV, sep, ... (a quarter of an hour)
+bench: $(VENV)/.installed-dev  ## time the kernels beside scipy, OpenCV, sep, ... (ten minutes)
 	$(BIN)/starnet bench --json benches/results/latest.json --plot benches/results/latest.png
 
 memcheck: cargo  ## run the crate's tests under valgrind, which knows AVX2 but not AVX-512

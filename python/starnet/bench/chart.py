@@ -49,11 +49,7 @@ def plot(comparison: Comparison, path: Path) -> None:
     figure_type: Any = import_module("matplotlib.figure").Figure
     fewest = min(result.threads for result in comparison.results)
     results = [result for result in comparison.results if result.threads == fewest]
-    panels = [
-        [result for result in results if result.case.operation in ("median", "rolling")],
-        [result for result in results if result.case.operation not in ("median", "rolling")],
-    ]
-    panels = [panel for panel in panels if panel]
+    panels = [panel for panel in _panels(results) if panel]
     heights = [sum(_GAP + _BAR * len(_bars(result)) for result in panel) for panel in panels]
     figure = figure_type(figsize=(7.5 * len(panels), max(heights) + 1.6), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -69,6 +65,15 @@ def plot(comparison: Comparison, path: Path) -> None:
     figure.legend(seen.values(), seen.keys(), loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     with replacing(path) as partial:
         figure.savefig(partial, format="png", dpi=120)
+
+
+def _panels(results: list[Result]) -> list[list[Result]]:
+    """Medians of floats, medians of integers, all the rest."""
+    panels: list[list[Result]] = [[], [], []]
+    for result in results:
+        median = result.case.operation in ("median", "rolling")
+        panels[(result.case.pixels.dtype.kind != "f") if median else 2].append(result)
+    return panels
 
 
 def _bars(result: Result) -> list[Entry]:
