@@ -68,7 +68,8 @@ class Entry:
     rounds : list of float
         Seconds a call, one figure a round.
     extra_memory : int or None
-        Bytes of resident memory that the first call added, at most; inputs and arrays given as ``out`` existed before.
+        Bytes by which resident memory grew in the first call. A hint: memory that earlier calls left with the
+        allocator is not seen, and libraries that are imported in the call are. Inputs and ``out`` existed before.
     ours_is_faster : float or None
         Median over the rounds of the ratio of our rate to its.
     """
