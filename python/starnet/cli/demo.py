@@ -33,12 +33,10 @@ def _save_image(directory: Path) -> Path:
         from skimage.data import hubble_deep_field
     except ImportError:
         raise StarnetError("the demo's image comes with scikit-image: pip install 'starnet[demo]'") from None
-    from PIL import Image
+    from starnet.outputs.png import write_png
 
     path = directory / "hubble_deep_field.png"
     if not path.exists():
         directory.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        Image.fromarray(hubble_deep_field()).save(partial, format="PNG")
-        partial.replace(path)
+        write_png(path, hubble_deep_field())
     return path

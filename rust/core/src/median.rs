@@ -77,6 +77,18 @@ pub fn median_at<T: Pixel>(
     Ok(())
 }
 
+/// Cuts ascending `nodes` into runs that each span at most `reach` pixels.
+fn cuts(nodes: &[usize], reach: usize) -> Vec<usize> {
+    let mut cuts = vec![0];
+    for (i, &node) in nodes.iter().enumerate() {
+        if node - nodes[cuts[cuts.len() - 1]] >= reach {
+            cuts.push(i);
+        }
+    }
+    cuts.push(nodes.len());
+    cuts
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -61,18 +61,6 @@ fn avx512() -> bool {
     false
 }
 
-/// Whether 512-bit integer minima run as fast as those of floats. They do on AMD; Intel's cores have one unit for them
-/// and two for floats.
-#[cfg(target_arch = "x86_64")]
-pub fn fast_wide_integers() -> bool {
-    // CPUID leaf 0 is the vendor, in EBX, EDX, ECX.
-    #[allow(unused_unsafe)]
-    // SAFETY: every x86-64 processor has CPUID, and leaf 0.
-    let vendor = unsafe { std::arch::x86_64::__cpuid(0) };
-    (vendor.ebx, vendor.edx, vendor.ecx)
-        != (u32::from_le_bytes(*b"Genu"), u32::from_le_bytes(*b"ineI"), u32::from_le_bytes(*b"ntel"))
-}
-
 /// The level that `name` asks for; without one, the best that this processor has.
 fn choose(name: Option<&str>) -> Result<Level> {
     let available = || Level::ALL.into_iter().filter(|level| level.available());

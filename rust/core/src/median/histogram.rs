@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::Nan;
+use super::{Nan, cuts};
 use crate::{Border, Pixel, View2, ViewMut2, with_threads};
 
 /// Side of a block of outputs in pixels, half the window's between these limits: small enough for the cache, large enough
@@ -54,18 +54,6 @@ pub(super) fn median_any<T: Pixel>(
             }
         });
     });
-}
-
-/// Cuts ascending `nodes` into runs that each span at most `reach` pixels.
-fn cuts(nodes: &[usize], reach: usize) -> Vec<usize> {
-    let mut cuts = vec![0];
-    for (i, &node) in nodes.iter().enumerate() {
-        if node - nodes[cuts[cuts.len() - 1]] >= reach {
-            cuts.push(i);
-        }
-    }
-    cuts.push(nodes.len());
-    cuts
 }
 
 /// The pixels that a block of outputs sees; one a thread, reused.

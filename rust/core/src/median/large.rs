@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use self::bins::Chooser;
 use self::keys::Key;
 use self::lanes::{BINS, CHUNK, Counts, Lanes, Scalar, Totals};
-use super::Nan;
+use super::{Nan, cuts};
 use crate::simd::{self, Level};
 use crate::{Border, Pixel, View2, ViewMut2, with_threads};
 
@@ -89,18 +89,6 @@ fn run<T: Pixel, K: Key>(
             }
         });
     });
-}
-
-/// Cuts ascending `nodes` into runs that each span at most `reach` pixels.
-fn cuts(nodes: &[usize], reach: usize) -> Vec<usize> {
-    let mut cuts = vec![0];
-    for (i, &node) in nodes.iter().enumerate() {
-        if node - nodes[cuts[cuts.len() - 1]] >= reach {
-            cuts.push(i);
-        }
-    }
-    cuts.push(nodes.len());
-    cuts
 }
 
 /// A piece of `Block::placed`.
