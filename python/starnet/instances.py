@@ -86,16 +86,13 @@ class Layers:
 def _pixel_flags(preprocessed: Preprocessed, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """Bits of the pixels of a window; exact one pixel inside the window's own border."""
     valid, box = preprocessed.valid, preprocessed.box
-    covered = valid.any(axis=0)
+    covered = np.asarray(valid.any(axis=0))
     flags = np.zeros(covered.shape, np.uint8)
     flags[covered & ~valid.all(axis=0)] |= np.uint8(Flag.MASKED)
     if preprocessed.saturated is not None:
         flags[preprocessed.saturated] |= np.uint8(Flag.SATURATED)
-    edge = np.zeros(covered.shape, bool)
-    if not covered.all():
-        wide = np.pad(~covered, 1)  # a pixel is at the edge of the coverage if one of its eight neighbours has no data
-        rows = wide[:-2] | wide[1:-1] | wide[2:]
-        edge |= rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
+    # A pixel is at the edge of the coverage if one of its eight neighbours has no data.
+    edge = np.zeros(covered.shape, bool) if covered.all() else _core.dilate_square(~covered, 1)
     edge[0] |= box.y0 == 0
     edge[-1] |= box.y1 == shape[0]
     edge[:, 0] |= box.x0 == 0
