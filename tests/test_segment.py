@@ -233,6 +233,34 @@ def test_an_interrupted_run_continues_to_the_same_outputs(
     assert_same_outputs(run, kids_run.directory)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found in /proc")
+def test_ctrl_c_while_the_workers_start_is_one_line(kids: list[Path], tmp_path: Path) -> None:
+    """A terminal's Ctrl-C reaches the workers, too; they leave it to their parent from their first moment on."""
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, kids), "-o", str(tmp_path / "run"), "--tile", "400", "--threads", "2"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+    def workers() -> int:
+        count = 0
+        for task in Path(f"/proc/{process.pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                count += b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+        return count
+
+    while not workers():
+        assert process.poll() is None
+        time.sleep(0.002)
+    time.sleep(0.1)  # they are importing now
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+
+
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on_later(
     kids: list[Path], kids_run: SegmentResult, tmp_path: Path
 ) -> None:

@@ -71,7 +71,13 @@ class _Processes:
     _peaks: dict[int, int] = field(default_factory=dict)
 
     def submit(self, method: str, *args: Any) -> Future[Any]:
-        inner = self.executor.submit(_call, method, args)
+        # Workers are started here and inherit what is blocked: from their first moment on, Ctrl-C is the parent's to
+        # handle. One that comes meanwhile reaches the parent when the block ends.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            inner = self.executor.submit(_call, method, args)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         outer: Future[Any] = Future()
 
         def forward(done: Future[Any]) -> None:
@@ -118,7 +124,6 @@ def pool(job: Any, workers: int) -> Iterator[Pool]:
 def _start(job: Any) -> None:
     global _job
     _job = job
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _core.set_threads(1)  # the processes are the parallelism
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
