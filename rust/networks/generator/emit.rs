@@ -1,18 +1,18 @@
 //! Rust source of the plans.
 //!
-//! A network of thousands of comparators is slow to compile as one function, and too long for the instruction cache. The
+//! A network of thousands of comparators is too long for the instruction cache as one function. The
 //! lists of a plan are therefore kept in memory, in the cache's first level, and each is made by a call. What is
-//! computed only for one list is computed in its function, up to `FUSED` comparators. Comparators whose results nobody
+//! computed only for one list is computed in its function, up to a number of comparators. Those whose results nobody
 //! reads are left out, so a function is one of (lengths, ranks that are read); lists that are made alike share it.
 
 use std::collections::HashMap;
 use std::fmt::Write;
 
+use crate::asm::{Function, Machine, Place, Step};
+use crate::layout::{OUT, PITCH};
 use crate::net::{Gate, Net, Wire, merge_cost};
 use crate::plan::{Id, Node, Plan};
 
-/// Comparators in one function at most, unless one merge alone has more.
-const FUSED: usize = 120;
 /// Up to this size all of a tile is one function: it fits the registers well enough.
 const FLAT: usize = 5;
 
@@ -45,9 +45,10 @@ pub const SIZES: &[Size] = &[
 /// For the other vectors.
 pub const FEW_SIZES: &[Size] =
     &[(3, (2, 2)), (4, (2, 2)), (5, (2, 2)), (7, (2, 4)), (9, (4, 4)), (10, (4, 4)), (11, (4, 4)), (15, (4, 8))];
-/// The source of all functions of these sizes, to be included where `V`, `min`, `max` and `Network` are defined.
-pub fn source(sizes: &[Size], attribute: &str) -> String {
-    let mut writer = Writer { attribute, ..Writer::default() };
+
+/// The source of all functions of these sizes, to be included where `V` and `Network` are defined.
+pub fn source(sizes: &[Size], machine: &Machine) -> String {
+    let mut writer = Writer { machine, functions: HashMap::new(), text: String::new() };
     let mut table = String::new();
     for &(size, tile) in sizes {
         let plan = Plan::new(size, tile);
@@ -60,21 +61,14 @@ pub fn source(sizes: &[Size], attribute: &str) -> String {
              sort_columns: columns_{size}, run: tile_{size} }},"
         );
     }
-    let comparators = writer.gates;
-    format!(
-        "// {} functions, {comparators} minima and maxima.\n{}pub(super) static NETWORKS: &[Network<V>] = &[\n{table}];\n",
-        writer.functions.len(),
-        writer.text
-    )
+    format!("{}pub(super) static NETWORKS: &[Network<V>] = &[\n{table}];\n", writer.text)
 }
 
-#[derive(Default)]
 struct Writer<'a> {
-    attribute: &'a str,
-    /// Functions by signature and body.
-    functions: HashMap<String, usize>,
+    machine: &'a Machine,
+    /// Numbers of the functions that are written, and what they spill.
+    functions: HashMap<Function, (usize, usize)>,
     text: String,
-    gates: usize,
 }
 
 /// Lists that one function makes.
@@ -98,7 +92,7 @@ fn resolve(plan: &Plan, id: Id) -> (Id, std::ops::Range<usize>) {
 }
 
 /// Which lists are kept in memory, since several others are made of them or their function would grow too long.
-fn kept(plan: &Plan) -> Vec<bool> {
+fn kept(plan: &Plan, fused: usize) -> Vec<bool> {
     let mut uses = vec![0; plan.nodes.len()];
     for node in &plan.nodes {
         if let Node::Merge(a, b) = node {
@@ -122,8 +116,8 @@ fn kept(plan: &Plan) -> Vec<bool> {
                 let mut parts = [resolve(plan, *a).0, resolve(plan, *b).0];
                 parts.sort_by_key(|&part| std::cmp::Reverse(costs[part]));
                 for part in parts {
-                    let fused: usize = parts.iter().filter(|&&p| !kept[p]).map(|&p| costs[p]).sum();
-                    kept[part] |= costs[part] > 0 && own + fused > FUSED;
+                    let inner: usize = parts.iter().filter(|&&p| !kept[p]).map(|&p| costs[p]).sum();
+                    kept[part] |= costs[part] > 0 && own + inner > fused;
                 }
                 costs[id] = own + parts.iter().filter(|&&p| !kept[p]).map(|&p| costs[p]).sum::<usize>();
             }
@@ -183,11 +177,37 @@ struct Slot {
     last_use: usize,
 }
 
+impl Slot {
+    fn length(&self) -> usize {
+        self.read[self.read.len() - 1] - self.read[0] + 1
+    }
+}
+
+/// What an argument points into.
+#[derive(Clone, Copy, PartialEq)]
+enum Base {
+    Pixels,
+    Columns,
+    Kept(Id),
+}
+
+/// A function, what it is given, each from some place on, and the vectors that it spills.
+struct Call {
+    function: usize,
+    arguments: Vec<(Base, usize)>,
+    spilled: usize,
+}
+
+/// The place of an output.
+fn output(plan: &Plan, list: Id) -> (usize, usize) {
+    plan.outputs.iter().find(|output| output.1 == list).expect("an output").0
+}
+
 impl Writer<'_> {
     /// Writes the functions `columns_N` and `tile_N`, and returns the length of their scratch memory.
     fn program(&mut self, plan: &Plan) -> usize {
         let (size, (th, _)) = (plan.size, plan.tile);
-        let kept = kept(plan);
+        let kept = kept(plan, self.machine.fused);
         let mut groups: Vec<Group> =
             (0..plan.nodes.len()).filter(|&id| kept[id]).map(|id| Group::new(plan, &kept, vec![id], false)).collect();
         let together = if size <= FLAT { plan.outputs.len() } else { 2 };
@@ -223,66 +243,58 @@ impl Writer<'_> {
             for slot in slots.values_mut() {
                 slot.read.sort_unstable();
             }
-            let places: Vec<String> = if group.outputs {
-                let output = |root: &Id| plan.outputs.iter().find(|o| o.1 == *root).map(|o| o.0).expect("an output");
-                let first = group.roots.first().map(output).expect("some output");
-                let place = |(y, x): (usize, usize)| match (y - first.0, x - first.1) {
-                    (0, x) => format!("{x}"),
-                    (y, x) => format!("{y} * OUT + {x}"),
-                };
-                group.roots.iter().map(|root| place(output(root))).collect()
+            let places: Vec<usize> = if group.outputs {
+                let places = group.roots.iter().map(|root| output(plan, *root)).collect::<Vec<_>>();
+                places.iter().map(|(y, x)| (y - places[0].0) * OUT + x - places[0].1).collect()
             } else {
                 let read = &slots[&group.roots[0]].read;
-                read.iter().map(|i| format!("{}", i - read[0])).collect()
+                read.iter().map(|i| i - read[0]).collect()
             };
             calls.push((step, self.function(plan, group, &live, &stores, &places)));
         }
         calls.reverse();
 
+        // Spilled values lie at the start of the scratch memory, lists behind them.
+        let spilled = calls.iter().map(|(_, call)| call.spilled).max().unwrap_or(0);
         let mut program = String::new();
-        let mut free = Arena::default();
-        for (step, (function, leaves)) in calls {
+        let mut free = Arena { free: vec![], end: spilled };
+        for (step, call) in calls {
             let group = &groups[step];
-            let target = if group.outputs {
-                let ((y, x), _) = plan.outputs.iter().find(|o| o.1 == group.roots[0]).expect("an output");
-                format!("o.add({y} * OUT + {x})")
-            } else {
-                let root = group.roots[0];
-                let read = &slots[&root].read;
-                let place = free.take(read[read.len() - 1] - read[0] + 1);
-                slots.get_mut(&root).expect("was made").place = place;
-                format!("s.add({place})")
-            };
-            let _ = write!(program, "    f{function}(");
-            for &(leaf, first) in &leaves {
-                let list = group.leaves[leaf];
-                let _ = match plan.nodes[list] {
-                    Node::Pixels { y, x, .. } => write!(program, "t.add({y} * PITCH + {x}), "),
-                    Node::Column { x } => write!(program, "c.add({}), ", x * plan.column_length() + first),
-                    _ => write!(program, "s.add({}), ", slots[&list].place + first - slots[&list].read[0]),
+            let _ = write!(program, "    f{}(", call.function);
+            for argument in call.arguments {
+                let _ = match argument {
+                    (Base::Pixels, first) => write!(program, "t.add({first}), "),
+                    (Base::Columns, first) => write!(program, "c.add({first}), "),
+                    (Base::Kept(list), first) => {
+                        let slot = &slots[&list];
+                        write!(program, "s.add({}), ", slot.place + first - slot.read[0])
+                    }
                 };
             }
-            let _ = writeln!(program, "{target});");
-            for &(leaf, _) in &leaves {
-                let list = group.leaves[leaf];
-                if kept[list] && slots[&list].last_use == step {
-                    let slot = &slots[&list];
-                    free.give(slot.place, slot.read[slot.read.len() - 1] - slot.read[0] + 1);
+            let root = group.roots[0];
+            let _ = if group.outputs {
+                let (y, x) = output(plan, root);
+                writeln!(program, "o.add({y} * OUT + {x}), s);")
+            } else {
+                let slot = slots.get_mut(&root).expect("was made");
+                slot.place = free.take(slot.length());
+                writeln!(program, "s.add({}), s);", slot.place)
+            };
+            for list in group.leaves.iter().filter(|list| kept[**list]) {
+                if let Some(slot) = slots.get(list).filter(|slot| slot.last_use == step) {
+                    free.give(slot.place, slot.length());
                 }
             }
         }
         let _ = write!(
             self.text,
-            "{}unsafe fn tile_{size}(t: *const V, c: *const V, {}s: *mut V, o: *mut V) {{\n{program}}}\n",
-            self.attribute,
-            if free.end == 0 { "_" } else { "" }
+            "unsafe fn tile_{size}(t: *const V, c: *const V, s: *mut V, o: *mut V) {{\n{program}}}\n"
         );
-        self.columns(plan, th);
-        free.end
+        free.end.max(self.columns(plan, th))
     }
 
-    /// The function that sorts the columns of a row of tiles.
-    fn columns(&mut self, plan: &Plan, th: usize) {
+    /// The function that sorts the columns of a row of tiles; returns the vectors it spills.
+    fn columns(&mut self, plan: &Plan, th: usize) -> usize {
         let (size, n) = (plan.size, plan.column_length());
         let column = Plan {
             nodes: vec![Node::Pixels { y: 0, x: 0, n, vertical: true }, Node::Sort(0)],
@@ -292,93 +304,76 @@ impl Writer<'_> {
         };
         let group = Group::new(&column, &[false, true], vec![1], false);
         let stores = group.wires[&1].clone();
-        let places: Vec<_> = (0..n).map(|i| i.to_string()).collect();
-        let (function, _) = self.function(&column, &group, &group.net.live(&stores), &stores, &places);
+        let places: Vec<_> = (0..n).collect();
+        let call = self.function(&column, &group, &group.net.live(&stores), &stores, &places);
         let _ = write!(
             self.text,
-            "{}unsafe fn columns_{size}(t: *const V, c: *mut V, n: usize) {{\n    \
-             for x in 0..n {{ f{function}(t.add({} * PITCH + x), c.add(x * {n})); }}\n}}\n",
-            self.attribute,
-            th - 1
+            "unsafe fn columns_{size}(t: *const V, c: *mut V, s: *mut V, n: usize) {{\n    \
+             for x in 0..n {{ f{}(t.add({} + x), c.add(x * {n}), s); }}\n}}\n",
+            call.function,
+            (th - 1) * PITCH
         );
+        call.spilled
     }
 
-    /// The number of the function that computes `stores`; its arguments as leaf and first index.
-    fn function(
-        &mut self,
-        plan: &Plan,
-        group: &Group,
-        live: &[Wire],
-        stores: &[Wire],
-        places: &[String],
-    ) -> (usize, Vec<(usize, usize)>) {
-        let mut first: HashMap<usize, usize> = HashMap::new();
+    /// The call of a function that computes `stores`, which is written unless there is one.
+    fn function(&mut self, plan: &Plan, group: &Group, live: &[Wire], stores: &[Wire], places: &[usize]) -> Call {
+        let mut inputs: Vec<(Wire, Base, usize)> = vec![];
+        let mut arguments: Vec<(Base, usize)> = vec![];
         for &wire in live {
-            if let Gate::Input(leaf, index) = group.net.gates[wire] {
-                let entry = first.entry(leaf).or_insert(index);
-                *entry = index.min(*entry);
-            }
-        }
-        let mut leaves: Vec<usize> = first.keys().copied().collect();
-        leaves.sort_unstable();
-        for &leaf in &leaves {
-            // Pixels are addressed from the list's first.
-            if matches!(plan.nodes[group.leaves[leaf]], Node::Pixels { .. }) {
-                first.insert(leaf, 0);
-            }
-        }
-        let argument = |leaf: usize| leaves.iter().position(|&l| l == leaf).expect("a live leaf");
-
-        let mut body = String::new();
-        for i in 0..leaves.len() {
-            let _ = write!(body, "a{i}: *const V, ");
-        }
-        body.push_str("o: *mut V) {\n");
-        let mut names: HashMap<Wire, usize> = HashMap::new();
-        let mut name = |wire: Wire, body: &mut String| -> usize {
-            let next = names.len();
-            if let Some(&name) = names.get(&wire) {
-                return name;
-            }
-            names.insert(wire, next);
-            if let Gate::Input(leaf, index) = group.net.gates[wire] {
-                let vertical = matches!(plan.nodes[group.leaves[leaf]], Node::Pixels { vertical: true, .. });
-                let pitch = if vertical { " * PITCH" } else { "" };
-                let _ = writeln!(body, "    let v{next} = *a{}.add({}{pitch});", argument(leaf), index - first[&leaf]);
-            }
-            next
-        };
-        let mut gates = 0;
-        for &wire in live {
-            let (gate, a, b) = match group.net.gates[wire] {
-                Gate::Input(..) => continue,
-                Gate::Min(a, b) => ("min", a, b),
-                Gate::Max(a, b) => ("max", a, b),
+            let Gate::Input(leaf, index) = group.net.gates[wire] else { continue };
+            let (base, offset) = match plan.nodes[group.leaves[leaf]] {
+                Node::Pixels { y, x, vertical: false, .. } => (Base::Pixels, y * PITCH + x + index),
+                Node::Pixels { y, x, vertical: true, .. } => (Base::Pixels, (y + index) * PITCH + x),
+                Node::Column { x } => (Base::Columns, x * plan.column_length() + index),
+                _ => (Base::Kept(group.leaves[leaf]), index),
             };
-            gates += 1;
-            let (a, b) = (name(a, &mut body), name(b, &mut body));
-            let result = name(wire, &mut body);
-            let _ = writeln!(body, "    let v{result} = {gate}(v{a}, v{b});");
-            for (_, place) in stores.iter().zip(places).filter(|(store, _)| **store == wire) {
-                let _ = writeln!(body, "    *o.add({place}) = v{result};");
+            inputs.push((wire, base, offset));
+            match arguments.iter_mut().find(|argument| argument.0 == base) {
+                Some((_, first)) => *first = offset.min(*first),
+                None => arguments.push((base, offset)),
             }
         }
-        for (&wire, place) in stores.iter().zip(places) {
-            if matches!(group.net.gates[wire], Gate::Input(..)) {
-                let v = name(wire, &mut body);
-                let _ = writeln!(body, "    *o.add({place}) = v{v};");
+        // Wires are numbered anew, so that functions that do the same are the same.
+        let number: HashMap<Wire, Wire> = live.iter().enumerate().map(|(i, &wire)| (wire, i)).collect();
+        let place = |(wire, base, offset)| {
+            let argument = arguments.iter().position(|argument| argument.0 == base).expect("an argument");
+            (number[&wire], Place { argument, offset: offset - arguments[argument].1 })
+        };
+        let output = |(wire, &offset)| (number[wire], Place { argument: arguments.len(), offset });
+        let mut steps: Vec<Step> = vec![];
+        for (wire, &gate) in live.iter().enumerate() {
+            let (operands, high) = match group.net.gates[gate] {
+                Gate::Input(..) => continue,
+                Gate::Min(a, b) => ([number[&a], number[&b]], 0),
+                Gate::Max(a, b) => ([number[&a], number[&b]], 1),
+            };
+            match steps.last_mut() {
+                Some(step) if step.operands == operands => {}
+                _ => steps.push(Step { operands, results: [None; 2] }),
             }
+            steps.last_mut().expect("was pushed").results[high] = Some(wire);
         }
-        body.push_str("}\n");
+        let function = Function {
+            arguments: arguments.len() + 2,
+            wires: live.len(),
+            steps,
+            inputs: inputs.into_iter().map(place).collect(),
+            stores: stores.iter().zip(places).map(output).collect(),
+        };
+        if let Some(&(function, spilled)) = self.functions.get(&function) {
+            return Call { function, arguments, spilled };
+        }
+        let (text, spilled) = function.text(self.machine);
         let next = self.functions.len();
-        let arguments = leaves.iter().map(|&leaf| (leaf, first[&leaf])).collect();
-        if let Some(&known) = self.functions.get(&body) {
-            return (known, arguments);
-        }
-        self.gates += gates;
-        let _ = write!(self.text, "#[inline(never)]\n{}unsafe fn f{next}({body}", self.attribute);
-        self.functions.insert(body, next);
-        (next, arguments)
+        let pointers: String = (0..arguments.len()).map(|i| format!("_{i}: *const V, ")).collect();
+        let _ = write!(
+            self.text,
+            "#[unsafe(naked)]\nunsafe extern \"sysv64\" fn f{next}({pointers}_o: *mut V, _s: *mut V) {{\n\
+             core::arch::naked_asm!(\"{text}\")\n}}\n"
+        );
+        self.functions.insert(function, (next, spilled));
+        Call { function: next, arguments, spilled }
     }
 }
 

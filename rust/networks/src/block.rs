@@ -1,11 +1,7 @@
 //! A block of an image through a network: pixels in, transposed into lanes, medians out.
 
+use crate::layout::{OUT, PITCH};
 use crate::{Coding, Job, Line};
-
-/// Vectors from one row of pixels to the next: odd, so that the pixels of a column do not share a set of the cache.
-pub(crate) const PITCH: usize = 97;
-/// Vectors from one row of outputs to the next; the widest strip.
-pub(crate) const OUT: usize = 64;
 
 /// A generated network for vectors `V`.
 pub(crate) struct Network<V> {
@@ -16,8 +12,8 @@ pub(crate) struct Network<V> {
     pub column: usize,
     /// Vectors of scratch memory.
     pub scratch: usize,
-    /// Sorts `n` columns of the pixels around a row of tiles.
-    pub sort_columns: unsafe fn(*const V, *mut V, usize),
+    /// Sorts columns of the pixels around a row of tiles, with scratch memory, as many as said.
+    pub sort_columns: unsafe fn(*const V, *mut V, *mut V, usize),
     /// The medians of a tile, of its pixels, its columns, in scratch memory.
     pub run: unsafe fn(*const V, *const V, *mut V, *mut V),
 }
@@ -122,8 +118,13 @@ pub(crate) unsafe fn run<V: Vector<N>, const N: usize>(
             }
             loaded = end;
             let tiles = pixels.add((y - first) * PITCH);
-            (network.sort_columns)(tiles, sorted, job.strip + size - 1);
+            let mut ready = 0;
             for x in (0..job.strip).step_by(tw) {
+                // Columns are sorted just before the first tile that needs them: the pixels are then still in the cache.
+                let needed = x + tw + size - 1;
+                let to = sorted.add(ready * network.column);
+                (network.sort_columns)(tiles.add(ready), to, scratch, needed - ready);
+                ready = needed;
                 (network.run)(tiles.add(x), sorted.add(x * network.column), scratch, medians.add(x));
             }
             for row in 0..th {

@@ -4,6 +4,7 @@
 //! vector works on its own strip of the image, so that a network costs the same for 4 pixels as for 64.
 
 mod block;
+mod layout;
 mod vectors;
 
 /// 64 bytes of aligned memory.
@@ -56,7 +57,7 @@ pub struct Kernel {
 
 impl Kernel {
     /// The widest strip.
-    pub const WIDEST: usize = block::OUT;
+    pub const WIDEST: usize = layout::OUT;
 
     /// Pixels that are read of each source: the strip's windows, and then on to a multiple of 16 bytes.
     pub fn reach(&self, size: usize, strip: usize) -> usize {

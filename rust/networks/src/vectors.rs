@@ -12,8 +12,9 @@ macro_rules! networks {
     ($file:literal, $vector:ty, $n:literal, $(#[$attribute:meta])*) => {
         #[allow(clippy::all, clippy::undocumented_unsafe_blocks, unsafe_op_in_unsafe_fn)]
         mod generated {
-            use super::{V, max, min};
-            use crate::block::{Network, OUT, PITCH};
+            use super::V;
+            use crate::block::Network;
+            use crate::layout::OUT;
             include!(concat!(env!("OUT_DIR"), "/", $file));
         }
         $(#[$attribute])*

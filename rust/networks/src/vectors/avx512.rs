@@ -2,13 +2,13 @@
 
 /// A kind of 512-bit vector: numbers in a 128-bit piece, how they are interleaved and compared, and the recoding of `v`.
 macro_rules! vector {
-    ($(#[$doc:meta])* $name:ident, $n:literal, $low:ident, $high:ident, $min:ident, $max:ident, $file:literal,
+    ($(#[$doc:meta])* $name:ident, $n:literal, $low:ident, $high:ident, $max:ident, $file:literal,
      $v:ident => flip $flip:expr, float $float:expr, magnitude $magnitude:expr, nan $nan:expr) => {
         $(#[$doc])*
         pub(super) mod $name {
             #[allow(clippy::wildcard_imports)]
             use std::arch::x86_64::*;
-            use std::arch::x86_64::{$max as max, $min as min};
+            use std::arch::x86_64::$max as max;
 
             use crate::Coding;
             use crate::block::Vector;
@@ -91,17 +91,17 @@ macro_rules! vector {
 // Networks of integers narrower than 32 bits know no floats.
 vector!(
     /// 64 numbers of 8 bits.
-    int8, 16, _mm512_unpacklo_epi8, _mm512_unpackhi_epi8, _mm512_min_epu8, _mm512_max_epu8, "avx512_few.rs",
+    int8, 16, _mm512_unpacklo_epi8, _mm512_unpackhi_epi8, _mm512_max_epu8, "avx512_u8.rs",
     v => flip _mm512_xor_si512(v, _mm512_set1_epi8(i8::MIN)), float v, magnitude v, nan { let _ = v; 0 }
 );
 vector!(
     /// 32 numbers of 16 bits.
-    int16, 8, _mm512_unpacklo_epi16, _mm512_unpackhi_epi16, _mm512_min_epi16, _mm512_max_epi16, "avx512_few.rs",
+    int16, 8, _mm512_unpacklo_epi16, _mm512_unpackhi_epi16, _mm512_max_epi16, "avx512_i16.rs",
     v => flip _mm512_xor_si512(v, _mm512_set1_epi16(i16::MIN)), float v, magnitude v, nan { let _ = v; 0 }
 );
 vector!(
     /// 16 numbers of 32 bits.
-    int32, 4, _mm512_unpacklo_epi32, _mm512_unpackhi_epi32, _mm512_min_epi32, _mm512_max_epi32, "avx512.rs",
+    int32, 4, _mm512_unpacklo_epi32, _mm512_unpackhi_epi32, _mm512_max_epi32, "avx512_i32.rs",
     v => flip _mm512_xor_si512(v, _mm512_set1_epi32(i32::MIN)),
     float _mm512_xor_si512(v, _mm512_srli_epi32::<1>(_mm512_srai_epi32::<31>(v))),
     magnitude _mm512_and_si512(v, _mm512_set1_epi32(i32::MAX)),
@@ -109,7 +109,7 @@ vector!(
 );
 vector!(
     /// 8 numbers of 64 bits.
-    int64, 2, _mm512_unpacklo_epi64, _mm512_unpackhi_epi64, _mm512_min_epi64, _mm512_max_epi64, "avx512_few.rs",
+    int64, 2, _mm512_unpacklo_epi64, _mm512_unpackhi_epi64, _mm512_max_epi64, "avx512_i64.rs",
     v => flip _mm512_xor_si512(v, _mm512_set1_epi64(i64::MIN)),
     float _mm512_xor_si512(v, _mm512_srli_epi64::<1>(_mm512_srai_epi64::<63>(v))),
     magnitude _mm512_and_si512(v, _mm512_set1_epi64(i64::MAX)),
