@@ -15,26 +15,36 @@ use std::path::Path;
 
 use asm::Machine;
 
+/// Sides of the windows; larger ones are no faster than the histograms of columns.
+const SIZES: std::ops::RangeInclusive<usize> = 2..=25;
+/// Even windows of these sizes are hardly asked for, and each takes half a megabyte.
+const ODD_SIZES: [usize; 3] = [27, 29, 31];
+/// For 64 bits.
+const WIDE_SIZES: std::ops::RangeInclusive<usize> = 2..=21;
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=generator");
     println!("cargo::rerun-if-changed=src/layout.rs");
     let folder = std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
-    let avx2 = Machine { letter: 'y', registers: 16, bytes: 32, load: "vmovdqa", pair: None, fused: 120 };
-    let avx512 = Machine { letter: 'z', registers: 32, bytes: 64, load: "vmovdqa64", pair: None, fused: 120 };
-    let files = [
-        ("avx2_u8.rs", avx2, Some(["vpminub", "vpmaxub"])),
-        ("avx2_i16.rs", avx2, Some(["vpminsw", "vpmaxsw"])),
-        ("avx2_i32.rs", avx2, Some(["vpminsd", "vpmaxsd"])),
-        ("avx2_i64.rs", Machine { registers: 15, ..avx2 }, None),
-        ("avx512_u8.rs", avx512, Some(["vpminub", "vpmaxub"])),
-        ("avx512_i16.rs", avx512, Some(["vpminsw", "vpmaxsw"])),
-        ("avx512_i32.rs", avx512, Some(["vpminsd", "vpmaxsd"])),
-        ("avx512_i64.rs", avx512, Some(["vpminsq", "vpmaxsq"])),
+    let avx2 = Machine { letter: 'y', registers: 16, bytes: 32, load: "vmovdqa", pair: true, fused: 300 };
+    let avx2_masks = Machine { registers: 15, pair: false, ..avx2 };
+    let avx512 = Machine { letter: 'z', registers: 32, bytes: 64, load: "vmovdqa64", ..avx2 };
+    let narrow = [("u8", ["vpminub", "vpmaxub"]), ("i16", ["vpminsw", "vpmaxsw"]), ("i32", ["vpminsd", "vpmaxsd"])];
+    let wide = ("i64", ["vpminsq", "vpmaxsq"]);
+    let floats = ("f32", ["vminps", "vmaxps"]);
+    let sets = [
+        ("avx2", avx2, narrow.to_vec()),
+        ("avx2", avx2_masks, vec![wide]),
+        ("avx512", avx512, [&narrow[..], &[floats]].concat()),
+        ("avx512", avx512, vec![wide]),
     ];
-    for (name, machine, pair) in files {
-        let sizes = if name.ends_with("i32.rs") { emit::SIZES } else { emit::FEW_SIZES };
-        let source = emit::source(sizes, &Machine { pair, ..machine });
-        std::fs::write(Path::new(&folder).join(name), source).expect("OUT_DIR is writable");
+    for (level, machine, types) in sets {
+        let sizes: Vec<_> = if types == [wide] { WIDE_SIZES.collect() } else { SIZES.chain(ODD_SIZES).collect() };
+        let source = emit::source(&sizes, &machine);
+        for (name, [min, max]) in types {
+            let source = source.replace(asm::PAIR[0], min).replace(asm::PAIR[1], max);
+            std::fs::write(Path::new(&folder).join(format!("{level}_{name}.rs")), source).expect("OUT_DIR is writable");
+        }
     }
 }

@@ -17,11 +17,14 @@ pub struct Machine {
     pub registers: usize,
     pub bytes: usize,
     pub load: &'static str,
-    /// The instructions of two; without them, [`COMPARE`] and blends.
-    pub pair: Option<[&'static str; 2]>,
+    /// Whether it has [`PAIR`]; without, [`COMPARE`] and blends.
+    pub pair: bool,
     /// Comparators in one function at most, unless one merge alone has more.
     pub fused: usize,
 }
+
+/// To be replaced by the instructions of a type.
+pub const PAIR: [&str; 2] = ["MIN", "MAX"];
 
 /// AVX2 has no minima of 64 bits: a mask of where the first is the greater, in the last register.
 const COMPARE: &str = "vpcmpgtq ymm15";
@@ -208,12 +211,12 @@ impl<'a> Registers<'a> {
         let vacant = self.holders.iter().filter(|holder| holder.is_none()).count();
         let both = step.results[0].is_some() && step.results[1].is_some();
         let again = self.next_use(b, 1) < usize::MAX;
-        if self.machine.pair.is_none() || (both || again) && vacant >= 2 {
+        if !self.machine.pair || (both || again) && vacant >= 2 {
             self.fetch(b, &[a]);
         }
         let second = self.holder(b);
         let operand = second.map_or_else(|| self.address(b), |r| self.name(r));
-        if self.machine.pair.is_none() {
+        if !self.machine.pair {
             self.write(1, format_args!("{COMPARE}, {}, {operand}", self.name(first)));
         }
         let results: Vec<_> = step.results.iter().enumerate().filter_map(|(i, r)| r.map(|wire| (i, wire))).collect();
@@ -227,10 +230,10 @@ impl<'a> Registers<'a> {
             }
             let register = self.vacate(&keep);
             let (to, a) = (self.name(register), self.name(first));
-            match self.machine.pair {
-                Some(pair) => self.write(1, format_args!("{} {to}, {a}, {operand}", pair[high])),
-                None if high == 0 => self.write(1, format_args!("vblendvpd {to}, {a}, {operand}, ymm15")),
-                None => self.write(1, format_args!("vblendvpd {to}, {operand}, {a}, ymm15")),
+            match (self.machine.pair, high) {
+                (true, _) => self.write(1, format_args!("{} {to}, {a}, {operand}", PAIR[high])),
+                (false, 0) => self.write(1, format_args!("vblendvpd {to}, {a}, {operand}, ymm15")),
+                (false, _) => self.write(1, format_args!("vblendvpd {to}, {operand}, {a}, ymm15")),
             }
             self.holders[register] = Some(wire);
             let stores = self.stores;

@@ -16,44 +16,25 @@ use crate::plan::{Id, Node, Plan};
 /// Up to this size all of a tile is one function: it fits the registers well enough.
 const FLAT: usize = 5;
 
-/// A window's side and the tile of outputs, (height, width), whose windows are computed together.
-pub type Size = (usize, (usize, usize));
-
-/// Sizes for vectors of 32 bits.
-pub const SIZES: &[Size] = &[
-    (2, (2, 2)),
-    (3, (2, 2)),
-    (4, (2, 2)),
-    (5, (2, 2)),
-    (6, (2, 4)),
-    (7, (2, 4)),
-    (8, (4, 4)),
-    (9, (4, 4)),
-    (10, (4, 4)),
-    (11, (4, 4)),
-    (12, (4, 4)),
-    (13, (4, 4)),
-    (14, (4, 4)),
-    (15, (4, 8)),
-    (16, (4, 8)),
-    (17, (8, 8)),
-    (19, (8, 8)),
-    (20, (8, 8)),
-    (21, (8, 8)),
-    (25, (8, 8)),
-];
-/// For the other vectors.
-pub const FEW_SIZES: &[Size] =
-    &[(3, (2, 2)), (4, (2, 2)), (5, (2, 2)), (7, (2, 4)), (9, (4, 4)), (10, (4, 4)), (11, (4, 4)), (15, (4, 8))];
+/// The tile for windows of a size.
+fn tile(size: usize) -> (usize, usize) {
+    match size {
+        ..6 => (2, 2),
+        6..8 => (2, 4),
+        8..15 => (4, 4),
+        15..17 => (4, 8),
+        _ => (8, 8),
+    }
+}
 
 /// The source of all functions of these sizes, to be included where `V` and `Network` are defined.
-pub fn source(sizes: &[Size], machine: &Machine) -> String {
+pub fn source(sizes: &[usize], machine: &Machine) -> String {
     let mut writer = Writer { machine, functions: HashMap::new(), text: String::new() };
     let mut table = String::new();
-    for &(size, tile) in sizes {
-        let plan = Plan::new(size, tile);
+    for &size in sizes {
+        let plan = Plan::new(size, tile(size));
         let scratch = writer.program(&plan);
-        let (th, tw) = tile;
+        let (th, tw) = plan.tile;
         let column = plan.column_length();
         let _ = writeln!(
             table,

@@ -36,6 +36,10 @@ pub(crate) trait Vector<const N: usize>: Copy {
     unsafe fn recode(self, coding: Coding) -> Self;
     /// The greatest magnitude so far, sign bit off, as integers.
     unsafe fn magnitude(self, most: Self) -> Self;
+    /// Whether a 32-bit lane is -0.
+    unsafe fn minus_zero(self) -> bool {
+        unreachable!("no floats of 32 bits are compared")
+    }
     unsafe fn zero() -> Self;
     /// Lanes of a magnitude that is not a number's.
     unsafe fn nan(self) -> u64;
@@ -60,7 +64,7 @@ unsafe fn transpose<V: Vector<N>, const N: usize>(mut rows: [V; N]) -> [V; N] {
     rows
 }
 
-/// Runs `job`, and returns the lanes that saw a NaN.
+/// Runs `job`, and returns the lanes that saw a NaN; or nothing, halfway, where [`Coding::Plain`] does not suit the pixels.
 ///
 /// # Safety
 /// The processor has the instructions of `V`, and `job` keeps its promises.
@@ -69,7 +73,7 @@ pub(crate) unsafe fn run<V: Vector<N>, const N: usize>(
     job: &Job<'_>,
     network: &Network<V>,
     memory: &mut Vec<Line>,
-) -> u64 {
+) -> Option<u64> {
     let (size, (th, tw)) = (network.size, network.tile);
     let reach = (job.strip + size - 1).next_multiple_of(N);
     assert!(job.strip.is_multiple_of(tw) && job.strip.is_multiple_of(N) && job.strip <= OUT && reach < PITCH);
@@ -94,6 +98,7 @@ pub(crate) unsafe fn run<V: Vector<N>, const N: usize>(
         let scratch = sorted.add(columns);
         let medians = scratch.add(network.scratch);
         let (mut first, mut loaded) = (0, 0);
+        let floats = matches!(job.coding, Coding::Float | Coding::Plain);
         let mut most = V::zero();
         for y in (0..job.rows).step_by(th) {
             let end = y + th + size - 1;
@@ -109,8 +114,11 @@ pub(crate) unsafe fn run<V: Vector<N>, const N: usize>(
                         V::gather(|piece| sources.get_unchecked(piece * N + j).add(x * V::BYTES))
                     });
                     for (i, v) in transpose(pieces).into_iter().enumerate() {
-                        if job.coding == Coding::Float {
+                        if floats {
                             most = v.magnitude(most);
+                        }
+                        if job.coding == Coding::Plain && v.minus_zero() {
+                            return None;
                         }
                         *to.add(x + i) = v.recode(job.coding);
                     }
@@ -131,7 +139,7 @@ pub(crate) unsafe fn run<V: Vector<N>, const N: usize>(
                 store(job, y + row, medians.add(row * OUT));
             }
         }
-        if job.coding == Coding::Float { most.nan() } else { 0 }
+        Some(if floats { most.nan() } else { 0 })
     }
 }
 

@@ -1,10 +1,12 @@
 //! Medians of small windows by selection networks.
 //!
-//! The networks are generated (`generator/`) as calls of functions on vectors, once for each kind of vector. Each lane of a
+//! The networks are generated (`generator/`) as calls of functions in assembly, once for each kind of vector. Each lane of a
 //! vector works on its own strip of the image, so that a network costs the same for 4 pixels as for 64.
 
 mod block;
 mod layout;
+#[cfg(test)]
+mod tests;
 mod vectors;
 
 /// 64 bytes of aligned memory.
@@ -21,6 +23,8 @@ pub enum Coding {
     Flip,
     /// Floats: all other bits are flipped where the sign is set.
     Float,
+    /// Floats of 32 bits that are compared as floats, without -0, which would be equal to 0.
+    Plain,
 }
 
 /// A block: a strip of outputs for each lane.
@@ -52,8 +56,13 @@ pub struct Kernel {
     /// Rows of outputs that are made at a time.
     pub tile_height: usize,
     index: usize,
-    run: unsafe fn(usize, &Job<'_>, &mut Vec<Line>) -> u64,
+    run: Run,
+    /// The same network of float minima.
+    floats: Option<Run>,
 }
+
+/// Runs the network of an index; returns lanes as [`Kernel::run`], or nothing where a pixel was -0 in [`Coding::Plain`].
+type Run = unsafe fn(usize, &Job<'_>, &mut Vec<Line>) -> Option<u64>;
 
 impl Kernel {
     /// The widest strip.
@@ -71,7 +80,14 @@ impl Kernel {
     /// of the width and kind that it was asked for, and each target that is not null has room for its lane's width.
     pub unsafe fn run(&self, job: &Job<'_>, memory: &mut Vec<Line>) -> u64 {
         // SAFETY: the caller's.
-        unsafe { (self.run)(self.index, job, memory) }
+        unsafe {
+            if let (Some(floats), Coding::Float) = (self.floats, job.coding)
+                && let Some(nan) = floats(self.index, &Job { coding: Coding::Plain, ..*job }, memory)
+            {
+                return nan;
+            }
+            (self.run)(self.index, job, memory).expect("only plain floats stop")
+        }
     }
 }
 
@@ -84,6 +100,23 @@ pub enum Instructions {
     Avx2,
     /// AVX-512 F, BW, DQ, VL.
     Avx512,
+    /// The same; floats of 32 bits are compared as floats, see [`floats_are_faster`].
+    Avx512Floats,
+}
+
+/// Whether 512-bit minima of floats have a higher rate than those of integers: twice on Intel's processors, half on AMD's.
+#[cfg(target_arch = "x86_64")]
+pub fn floats_are_faster() -> bool {
+    static INTEL: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
+        let vendor = std::arch::x86_64::__cpuid(0);
+        [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() == b"GenuineIntel"
+    });
+    *INTEL
+}
+/// Whether 512-bit minima of floats have a higher rate than those of integers.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn floats_are_faster() -> bool {
+    false
 }
 
 /// The network for windows of `size` by `size` pixels of `bits`, if there is one.

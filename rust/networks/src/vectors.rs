@@ -18,7 +18,7 @@ macro_rules! networks {
             include!(concat!(env!("OUT_DIR"), "/", $file));
         }
         $(#[$attribute])*
-        unsafe fn run(index: usize, job: &crate::Job<'_>, memory: &mut Vec<crate::Line>) -> u64 {
+        unsafe fn run(index: usize, job: &crate::Job<'_>, memory: &mut Vec<crate::Line>) -> Option<u64> {
             // SAFETY: the caller's.
             unsafe { crate::block::run::<V, $n>(job, &generated::NETWORKS[index], memory) }
         }
@@ -26,7 +26,7 @@ macro_rules! networks {
             let index = generated::NETWORKS.iter().position(|network| network.size == size)?;
             let (tile_height, tile_width) = generated::NETWORKS[index].tile;
             let lanes = <V as crate::block::Vector<$n>>::LANES;
-            Some(crate::Kernel { lanes, unit: tile_width.max($n), piece: $n, tile_height, index, run })
+            Some(crate::Kernel { lanes, unit: tile_width.max($n), piece: $n, tile_height, index, run, floats: None })
         }
     };
 }
@@ -43,13 +43,18 @@ pub(crate) fn kernel(instructions: Instructions, bits: u32, size: usize) -> Opti
         #[cfg(target_arch = "x86_64")]
         (Instructions::Avx2, 64) => avx2::int64::kernel(size),
         #[cfg(target_arch = "x86_64")]
-        (Instructions::Avx512, 8) => avx512::int8::kernel(size),
+        (Instructions::Avx512 | Instructions::Avx512Floats, 8) => avx512::int8::kernel(size),
         #[cfg(target_arch = "x86_64")]
-        (Instructions::Avx512, 16) => avx512::int16::kernel(size),
+        (Instructions::Avx512 | Instructions::Avx512Floats, 16) => avx512::int16::kernel(size),
         #[cfg(target_arch = "x86_64")]
         (Instructions::Avx512, 32) => avx512::int32::kernel(size),
         #[cfg(target_arch = "x86_64")]
-        (Instructions::Avx512, 64) => avx512::int64::kernel(size),
+        (Instructions::Avx512Floats, 32) => {
+            let floats = avx512::float32::kernel(size).map(|kernel| kernel.run);
+            avx512::int32::kernel(size).map(|kernel| Kernel { floats, ..kernel })
+        }
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx512 | Instructions::Avx512Floats, 64) => avx512::int64::kernel(size),
         _ => None,
     }
 }

@@ -7,7 +7,7 @@ use std::any::TypeId;
 use std::cell::RefCell;
 
 use rayon::prelude::*;
-use starnet_networks::{Coding, Instructions, Job, Kernel, Line, kernel};
+use starnet_networks::{Coding, Instructions, Job, Kernel, Line, floats_are_faster, kernel};
 
 use super::{Nan, median_at};
 use crate::simd::Level;
@@ -77,6 +77,7 @@ impl Networks {
         let instructions = match level {
             Level::Scalar => Instructions::Scalar,
             Level::Avx2 => Instructions::Avx2,
+            Level::Avx512 if floats_are_faster() => Instructions::Avx512Floats,
             Level::Avx512 => Instructions::Avx512,
         };
         kernel(instructions, bits, size).map(|kernel| Self { kernel, coding, size })

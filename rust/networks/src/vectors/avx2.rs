@@ -46,7 +46,7 @@ macro_rules! vector {
                     // SAFETY: above.
                     unsafe {
                         match coding {
-                            Coding::Same => self,
+                            Coding::Same | Coding::Plain => self,
                             Coding::Flip => $flip,
                             Coding::Float => $float,
                         }

@@ -55,7 +55,7 @@ macro_rules! vector {
                     // SAFETY: above.
                     unsafe {
                         match coding {
-                            Coding::Same => self,
+                            Coding::Same | Coding::Plain => self,
                             Coding::Flip => $flip,
                             Coding::Float => $float,
                         }
@@ -66,6 +66,11 @@ macro_rules! vector {
                     let $v = self;
                     // SAFETY: above.
                     unsafe { max(most, $magnitude) }
+                }
+                #[inline(always)]
+                unsafe fn minus_zero(self) -> bool {
+                    // SAFETY: above.
+                    unsafe { _mm512_cmpeq_epi32_mask(self, _mm512_set1_epi32(i32::MIN)) != 0 }
                 }
                 #[inline(always)]
                 unsafe fn zero() -> Self {
@@ -115,3 +120,9 @@ vector!(
     magnitude _mm512_and_si512(v, _mm512_set1_epi64(i64::MAX)),
     nan u64::from(_mm512_cmpgt_epi64_mask(v, _mm512_set1_epi64(f64::INFINITY.to_bits() as i64)))
 );
+
+/// 16 floats of 32 bits, compared as such.
+pub(super) mod float32 {
+    type V = std::arch::x86_64::__m512i;
+    crate::vectors::networks!("avx512_f32.rs", V, 4, #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]);
+}
