@@ -15,12 +15,13 @@ use std::path::Path;
 
 use asm::Machine;
 
-/// Sides of the windows; larger ones are no faster than the histograms of columns.
+/// Sides of the windows. At 31 networks are still faster than histograms of columns (1.3 times for 32 bits, 3.6 times for
+/// 8), but each size takes 0.8 MB of the library.
 const SIZES: std::ops::RangeInclusive<usize> = 2..=25;
-/// Even windows of these sizes are hardly asked for, and each takes half a megabyte.
+/// Even windows of these sizes are hardly asked for.
 const ODD_SIZES: [usize; 3] = [27, 29, 31];
-/// For 64 bits.
-const WIDE_SIZES: std::ops::RangeInclusive<usize> = 2..=21;
+/// For 64 bits, and for floats that are compared as such. An index means the same size as in the tables of all sizes.
+const FEW_SIZES: std::ops::RangeInclusive<usize> = 2..=21;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -36,11 +37,11 @@ fn main() {
     let sets = [
         ("avx2", avx2, narrow.to_vec()),
         ("avx2", avx2_masks, vec![wide]),
-        ("avx512", avx512, [&narrow[..], &[floats]].concat()),
-        ("avx512", avx512, vec![wide]),
+        ("avx512", avx512, narrow.to_vec()),
+        ("avx512", avx512, vec![wide, floats]),
     ];
     for (level, machine, types) in sets {
-        let sizes: Vec<_> = if types == [wide] { WIDE_SIZES.collect() } else { SIZES.chain(ODD_SIZES).collect() };
+        let sizes: Vec<_> = if types[0] == wide { FEW_SIZES.collect() } else { SIZES.chain(ODD_SIZES).collect() };
         let source = emit::source(&sizes, &machine);
         for (name, [min, max]) in types {
             let source = source.replace(asm::PAIR[0], min).replace(asm::PAIR[1], max);

@@ -183,8 +183,8 @@ impl<'a> Registers<'a> {
     }
 
     fn run(mut self, steps: &[Step]) -> Self {
-        for i in 6..=self.spill {
-            let _ = writeln!(self.text, "mov {}, [rsp+{}]", ARGUMENTS[i], 8 * (i - 5));
+        for (i, register) in ARGUMENTS[..=self.spill].iter().enumerate().skip(6) {
+            let _ = writeln!(self.text, "mov {register}, [rsp+{}]", 8 * (i - 5));
         }
         for &(wire, place) in self.stores {
             if self.memory[wire].is_none() {
