@@ -77,6 +77,18 @@ pub fn median_at<T: Pixel>(
     Ok(())
 }
 
+/// Blocks of outputs that each span at most `sides` pixels: their rows, their columns, and where they go.
+fn blocks<'a, T>(
+    rows: &'a [usize],
+    cols: &'a [usize],
+    sides: (usize, usize),
+    out: &'a mut ViewMut2<'_, T>,
+) -> Vec<(&'a [usize], &'a [usize], ViewMut2<'a, T>)> {
+    let (ys, xs) = (cuts(rows, sides.0), cuts(cols, sides.1));
+    let pairs = ys.windows(2).flat_map(|y| xs.windows(2).map(move |x| (&rows[y[0]..y[1]], &cols[x[0]..x[1]])));
+    pairs.zip(out.blocks_mut(&ys, &xs)).map(|((rows, cols), out)| (rows, cols, out)).collect()
+}
+
 /// Cuts ascending `nodes` into runs that each span at most `reach` pixels.
 fn cuts(nodes: &[usize], reach: usize) -> Vec<usize> {
     let mut cuts = vec![0];
