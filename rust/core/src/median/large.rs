@@ -9,8 +9,6 @@
 mod bins;
 mod keys;
 mod lanes;
-#[cfg(test)]
-mod tests;
 mod values;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -18,11 +16,11 @@ mod x86;
 use rayon::prelude::*;
 
 use self::bins::Chooser;
-use self::keys::Key;
+pub(super) use self::keys::Key;
 use self::lanes::{BINS, CHUNK, Counts, Lanes, Scalar, Totals};
 use self::values::Values;
 use super::{Nan, blocks};
-use crate::simd::{self, Level};
+use crate::simd::Level;
 use crate::{Border, Pixel, View2, ViewMut2, with_threads};
 
 /// Sides of a block of outputs: that of the window, or four times as much if not all pixels are asked for, within these
@@ -44,6 +42,7 @@ pub(super) fn fits(size: (usize, usize)) -> bool {
 /// has their shape; the window is one that [`fits`].
 #[allow(clippy::too_many_arguments)]
 pub(super) fn median_large<T: Pixel>(
+    level: Level,
     a: View2<'_, T>,
     rows: &[usize],
     cols: &[usize],
@@ -54,7 +53,7 @@ pub(super) fn median_large<T: Pixel>(
     threads: Option<usize>,
 ) {
     let run = if T::BITS <= 32 { run::<T, u32> } else { run::<T, u64> };
-    run(simd::level(), a, rows, cols, size, border, nan, out, threads);
+    run(level, a, rows, cols, size, border, nan, out, threads);
 }
 
 #[allow(clippy::too_many_arguments)]
