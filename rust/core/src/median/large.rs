@@ -96,8 +96,7 @@ fn run<T: Pixel, K: Key>(
 /// Side of the blocks of outputs at ascending `nodes`, for a side of the window, if there are few values or not.
 fn side(nodes: &[usize], k: usize, few: bool) -> usize {
     let gaps = nodes[nodes.len() - 1] - nodes[0] >= nodes.len();
-    let (least, times) = if few { (SIDES.1 / 2, 2) } else { (SIDES.0, 1) };
-    (k * if gaps { 4 } else { times }).clamp(least, SIDES.1)
+    (k * if gaps || few { 4 } else { 1 }).clamp(if few { SIDES.1 / 2 } else { SIDES.0 }, SIDES.1)
 }
 
 /// The pixels of an axis that are counted.

@@ -223,7 +223,7 @@ fn look<K: Key, const N: usize>(
     next: &mut [K],
     before: impl Fn(K, K) -> bool,
 ) {
-    for (((keys, &value), count), next) in keys.array_windows::<N>().zip(values).zip(counts).zip(next) {
+    for (((keys, &value), count), next) in keys.windows(N).zip(values).zip(counts).zip(next) {
         let mut found = (*count, *next);
         for &key in keys {
             found.0 += u32::from(before(key, value));
