@@ -1,5 +1,7 @@
 //! What lies beyond the edge of an image.
 
+use crate::View2;
+
 /// How an image `a b c d` goes on outside; scipy.ndimage's names, numpy.pad's in brackets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Border {
@@ -39,6 +41,24 @@ impl Border {
         };
         Some(at as usize)
     }
+
+    /// Pixels of row `y` of an image that is not empty, from column `left` on, inside or out; the constant is
+    /// `T::default()`.
+    pub fn read<T: Copy + Default>(self, a: View2<'_, T>, y: isize, left: isize, out: &mut [T]) {
+        let (ny, nx) = a.shape();
+        let Some(y) = self.source(y, ny) else { return out.fill(T::default()) };
+        let start = (-left).clamp(0, out.len() as isize);
+        let end = (nx as isize - left).clamp(start, out.len() as isize);
+        let outside = |x: isize| self.source(left + x, nx).map_or(T::default(), |x| a.get(y, x));
+        (0..start).chain(end..out.len() as isize).for_each(|x| out[x as usize] = outside(x));
+        if start < end {
+            let (inside, first) = (&mut out[start as usize..end as usize], (left + start) as usize);
+            match a.row(y) {
+                Some(row) => inside.copy_from_slice(&row[first..][..inside.len()]),
+                None => (first..).zip(inside).for_each(|(x, pixel)| *pixel = a.get(y, x)),
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -56,5 +76,26 @@ mod tests {
         assert_eq!(line(Border::Wrap), "dabcdabcdabcda");
         assert_eq!(line(Border::Constant), ".....abcd.....");
         assert_eq!(Border::Mirror.source(-7, 1), Some(0));
+    }
+
+    #[test]
+    fn reads_inside_and_out() {
+        let pixels: Vec<u16> = (1..13).collect();
+        let row_major = View2::from_slice(&pixels, (3, 4));
+        // SAFETY: the same pixels, transposed.
+        let column_major = unsafe { View2::from_raw(pixels.as_ptr(), (4, 3), (1, 4)) };
+        for border in [Border::Reflect, Border::Mirror, Border::Nearest, Border::Wrap, Border::Constant] {
+            for view in [row_major, column_major] {
+                let (ny, nx) = view.shape();
+                for (y, left, len) in (-5..9).flat_map(|y| (-9..9).flat_map(move |x| (0..12).map(move |n| (y, x, n)))) {
+                    let mut row = vec![99; len];
+                    border.read(view, y, left, &mut row);
+                    for (x, pixel) in (left..).zip(row) {
+                        let source = border.source(y, ny).zip(border.source(x, nx));
+                        assert_eq!(pixel, source.map_or(0, |(y, x)| view.get(y, x)));
+                    }
+                }
+            }
+        }
     }
 }

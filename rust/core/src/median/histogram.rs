@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::{Nan, cuts};
+use super::{Nan, blocks};
 use crate::{Border, Pixel, View2, ViewMut2, with_threads};
 
 /// Side of a block of outputs in pixels, half the window's between these limits: small enough for the cache, large enough
@@ -41,12 +41,9 @@ pub(super) fn median_any<T: Pixel>(
     mut out: ViewMut2<'_, T>,
     threads: Option<usize>,
 ) {
-    let (ys, xs) = (cuts(rows, side(size.0)), cuts(cols, side(size.1)));
-    let blocks: Vec<_> = ys.windows(2).flat_map(|y| xs.windows(2).map(move |x| (y[0]..y[1], x[0]..x[1]))).collect();
-    let outs = out.blocks_mut(&ys, &xs);
     with_threads(threads, || {
-        blocks.into_par_iter().zip(outs).for_each_init(Block::default, |block, ((y, x), mut out)| {
-            let (rows, cols) = (&rows[y], &cols[x]);
+        let all = blocks(rows, cols, (side(size.0), side(size.1)), &mut out);
+        all.into_par_iter().for_each_init(Block::default, |block, (rows, cols, mut out)| {
             block.load(a, rows, cols, size, border);
             match nan {
                 Nan::Ignore => block.run::<false>(rows, cols, &mut out),
@@ -68,13 +65,11 @@ struct Block<T: Pixel> {
     ranks: Vec<u32>,
     /// The ranks inside the window, and a last word that is only written to.
     bits: Vec<u64>,
-    /// Columns of the image, `None` for the constant.
-    sources: Vec<Option<usize>>,
 }
 
 impl<T: Pixel> Default for Block<T> {
     fn default() -> Self {
-        Self { size: (0, 0), pixels: vec![], width: 0, sorted: vec![], ranks: vec![], bits: vec![], sources: vec![] }
+        Self { size: (0, 0), pixels: vec![], width: 0, sorted: vec![], ranks: vec![], bits: vec![] }
     }
 }
 
@@ -91,28 +86,14 @@ struct Cursor {
 
 impl<T: Pixel> Block<T> {
     fn load(&mut self, a: View2<'_, T>, rows: &[usize], cols: &[usize], size: (usize, usize), border: Border) {
-        let (ny, nx) = a.shape();
-        let ((y0, x0), (ky, kx)) = ((rows[0], cols[0]), size);
-        let height = rows[rows.len() - 1] - y0 + ky;
-        self.width = cols[cols.len() - 1] - x0 + kx;
+        self.width = cols[cols.len() - 1] - cols[0] + size.1;
         self.size = size;
-
-        let left = x0 as isize - (kx / 2) as isize;
-        self.sources.clear();
-        self.sources.extend((0..self.width).map(|x| border.source(left + x as isize, nx)));
-        let inside = left >= 0 && left as usize + self.width <= nx;
+        let height = rows[rows.len() - 1] - rows[0] + size.0;
+        let (top, left) = (rows[0] as isize - (size.0 / 2) as isize, cols[0] as isize - (size.1 / 2) as isize);
         self.pixels.clear();
-        for i in 0..height {
-            match (border.source((y0 + i) as isize - (ky / 2) as isize, ny), inside) {
-                (None, _) => self.pixels.resize(self.pixels.len() + self.width, T::default()),
-                (Some(y), true) if a.row(y).is_some() => {
-                    let row = a.row(y).unwrap_or_default();
-                    self.pixels.extend_from_slice(&row[left as usize..][..self.width]);
-                }
-                (Some(y), _) => {
-                    self.pixels.extend(self.sources.iter().map(|x| x.map_or(T::default(), |x| a.get(y, x))));
-                }
-            }
+        self.pixels.resize(self.width * height, T::default());
+        for (y, row) in (top..).zip(self.pixels.chunks_mut(self.width)) {
+            border.read(a, y, left, row);
         }
 
         self.sorted.clear();

@@ -9,22 +9,22 @@
 mod bins;
 mod keys;
 mod lanes;
-#[cfg(test)]
-mod tests;
+mod values;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use rayon::prelude::*;
 
 use self::bins::Chooser;
-use self::keys::Key;
+pub(super) use self::keys::Key;
 use self::lanes::{BINS, CHUNK, Counts, Lanes, Scalar, Totals};
-use super::{Nan, cuts};
-use crate::simd::{self, Level};
+use self::values::Values;
+use super::{Nan, blocks};
+use crate::simd::Level;
 use crate::{Border, Pixel, View2, ViewMut2, with_threads};
 
 /// Sides of a block of outputs: that of the window, or four times as much if not all pixels are asked for, within these
-/// limits. The larger, the less is seen twice, and the more medians differ.
+/// limits. The larger, the less is seen twice, and the more medians differ, which [`Values`] do not mind.
 const SIDES: (usize, usize) = (96, 512);
 
 /// Longest side of what a block may see, such that a row and a column fit into 32 bits; and most pixels of it, 17 to 29
@@ -42,6 +42,7 @@ pub(super) fn fits(size: (usize, usize)) -> bool {
 /// has their shape; the window is one that [`fits`].
 #[allow(clippy::too_many_arguments)]
 pub(super) fn median_large<T: Pixel>(
+    level: Level,
     a: View2<'_, T>,
     rows: &[usize],
     cols: &[usize],
@@ -52,7 +53,7 @@ pub(super) fn median_large<T: Pixel>(
     threads: Option<usize>,
 ) {
     let run = if T::BITS <= 32 { run::<T, u32> } else { run::<T, u64> };
-    run(simd::level(), a, rows, cols, size, border, nan, out, threads);
+    run(level, a, rows, cols, size, border, nan, out, threads);
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -67,28 +68,54 @@ fn run<T: Pixel, K: Key>(
     mut out: ViewMut2<'_, T>,
     threads: Option<usize>,
 ) {
-    let cuts = |nodes: &[usize], k: usize| {
-        let gaps = nodes[nodes.len() - 1] - nodes[0] >= nodes.len();
-        cuts(nodes, if gaps { 4 * k } else { k }.clamp(SIDES.0, SIDES.1))
-    };
-    let (ys, xs) = (cuts(rows, size.0), cuts(cols, size.1));
-    let blocks: Vec<_> = ys.windows(2).flat_map(|y| xs.windows(2).map(move |x| (y[0]..y[1], x[0]..x[1]))).collect();
-    let outs = out.blocks_mut(&ys, &xs);
+    let few = values::fits::<T>(size);
+    let sides = |rows: &[usize], cols: &[usize], few: bool| (side(rows, size.0, few), side(cols, size.1, few));
+    let memory = || (Values::default(), Block::<K>::default());
     with_threads(threads, || {
-        blocks.into_par_iter().zip(outs).for_each_init(Block::<K>::default, |block, ((y, x), mut out)| {
-            let (rows, cols) = (&rows[y], &cols[x]);
-            block.load(a, rows, cols, size, border);
-            block.solve_at(level, rows, cols, nan);
-            for (i, row) in block.medians.chunks(cols.len()).enumerate() {
-                for (out, &key) in out.row_mut(i).iter_mut().zip(row) {
-                    *out = match T::NAN {
-                        Some(nan) if key == K::MAX => nan,
-                        _ => T::from_key(key.wide()),
-                    };
+        let all = blocks(rows, cols, sides(rows, cols, few), &mut out);
+        all.into_par_iter().for_each_init(memory, |(values, block), (rows, cols, mut out)| {
+            if few && values.medians(level, a, rows, cols, size, border, &mut out) {
+                return;
+            }
+            for (rows, cols, mut out) in blocks(rows, cols, sides(rows, cols, false), &mut out) {
+                block.load(a, rows, cols, size, border);
+                block.solve_at(level, rows, cols, nan);
+                for (i, row) in block.medians.chunks(cols.len()).enumerate() {
+                    for (out, &key) in out.row_mut(i).iter_mut().zip(row) {
+                        *out = match T::NAN {
+                            Some(nan) if key == K::MAX => nan,
+                            _ => T::from_key(key.wide()),
+                        };
+                    }
                 }
             }
         });
     });
+}
+
+/// Side of the blocks of outputs at ascending `nodes`, for a side of the window, if there are few values or not.
+fn side(nodes: &[usize], k: usize, few: bool) -> usize {
+    let gaps = nodes[nodes.len() - 1] - nodes[0] >= nodes.len();
+    (k * if gaps || few { 4 } else { 1 }).clamp(if few { SIDES.1 / 2 } else { SIDES.0 }, SIDES.1)
+}
+
+/// The pixels of an axis that are counted.
+#[derive(Clone, Copy, Default)]
+struct Span {
+    start: usize,
+    end: usize,
+}
+
+impl Span {
+    /// Moves on to the `k` pixels from `to` on: whether none of them was counted, and the steps that lead there, each a
+    /// pixel that enters, and one that leaves.
+    #[inline(always)]
+    fn slide(&mut self, to: usize, k: usize) -> (bool, impl Iterator<Item = (usize, Option<usize>)> + use<>) {
+        let fresh = to >= self.end;
+        let Self { start, end } = if fresh { Self { start: to, end: to } } else { *self };
+        *self = Self { start: to, end: to + k };
+        (fresh, (end..to + k).zip(start..).map(move |(enter, leave)| (enter, (leave < to).then_some(leave))))
+    }
 }
 
 /// A piece of `Block::placed`.
@@ -119,8 +146,6 @@ struct Block<K: Key> {
     columns: Vec<Counts>,
     /// Keys of the outputs, row by row.
     medians: Vec<K>,
-    /// Columns of the image, `None` for the constant.
-    sources: Vec<Option<usize>>,
 }
 
 impl<K: Key> Default for Block<K> {
@@ -136,7 +161,6 @@ impl<K: Key> Default for Block<K> {
             positions: vec![],
             columns: vec![],
             medians: vec![],
-            sources: vec![],
         }
     }
 }
@@ -150,29 +174,16 @@ impl<K: Key> Block<K> {
         size: (usize, usize),
         border: Border,
     ) {
-        let (ny, nx) = a.shape();
-        let ((y0, x0), (ky, kx)) = ((rows[0], cols[0]), size);
-        let height = rows[rows.len() - 1] - y0 + ky;
-        self.width = cols[cols.len() - 1] - x0 + kx;
+        self.width = cols[cols.len() - 1] - cols[0] + size.1;
         self.size = size;
-        let key = |v: T| if v.is_nan() { K::MAX } else { K::narrow(v.key()) };
-        let left = x0 as isize - (kx / 2) as isize;
-        self.sources.clear();
-        self.sources.extend((0..self.width).map(|x| border.source(left + x as isize, nx)));
-        let inside = left >= 0 && left as usize + self.width <= nx;
+        let height = rows[rows.len() - 1] - rows[0] + size.0;
+        let (top, left) = (rows[0] as isize - (size.0 / 2) as isize, cols[0] as isize - (size.1 / 2) as isize);
+        let key = |v: &T| if v.is_nan() { K::MAX } else { K::narrow(v.key()) };
+        let mut row = vec![T::default(); self.width];
         self.keys.clear();
-        for i in 0..height {
-            let Some(y) = border.source((y0 + i) as isize - (ky / 2) as isize, ny) else {
-                self.keys.resize(self.keys.len() + self.width, key(T::default()));
-                continue;
-            };
-            match a.row(y) {
-                Some(row) if inside => self.keys.extend(row[left as usize..][..self.width].iter().map(|&v| key(v))),
-                _ => {
-                    let pixel = |x: &Option<usize>| x.map_or(T::default(), |x| a.get(y, x));
-                    self.keys.extend(self.sources.iter().map(|x| key(pixel(x))));
-                }
-            }
+        for y in (top..).take(height) {
+            border.read(a, y, left, &mut row);
+            self.keys.extend(row.iter().map(key));
         }
         // Only a NaN has the last key, unless the type has none.
         self.codes.clear();
@@ -265,50 +276,43 @@ impl<K: Key> Block<K> {
         self.medians.clear();
         self.columns.clear();
         self.columns.resize(self.width, Counts::ZERO);
-        // The rows that are counted.
-        let (mut start, mut end) = (0, 0);
+        let mut span = Span::default();
         for &row in rows {
             let y = row - rows[0];
-            if y >= end {
+            let (fresh, steps) = span.slide(y, ky);
+            if fresh {
                 self.columns.fill(Counts::ZERO);
-                (start, end) = (y, y);
             }
-            while end < y + ky {
-                let enter = &self.codes[end * self.width..][..self.width];
-                if start < y {
-                    let leave = &self.codes[start * self.width..][..self.width];
-                    for ((column, &enter), &leave) in self.columns.iter_mut().zip(enter).zip(leave) {
+            for (enter, leave) in steps {
+                let line = |y: usize| &self.codes[y * self.width..][..self.width];
+                if let Some(leave) = leave {
+                    for ((column, &enter), &leave) in self.columns.iter_mut().zip(line(enter)).zip(line(leave)) {
                         let (enter, leave) = (&Counts::ONE[usize::from(enter)], &Counts::ONE[usize::from(leave)]);
                         for i in 0..BINS {
                             column.0[i] = column.0[i].wrapping_add(enter.0[i]).wrapping_sub(leave.0[i]);
                         }
                     }
-                    start += 1;
                 } else {
-                    for (column, &enter) in self.columns.iter_mut().zip(enter) {
+                    for (column, &enter) in self.columns.iter_mut().zip(line(enter)) {
                         let enter = &Counts::ONE[usize::from(enter)];
                         for i in 0..BINS {
                             column.0[i] += enter.0[i];
                         }
                     }
                 }
-                end += 1;
             }
             // The same of columns.
-            let mut totals = W::zero();
-            let (mut first, mut last) = (0, 0);
+            let (mut totals, mut span) = (W::zero(), Span::default());
             for &col in cols {
                 let x = col - cols[0];
-                if x >= last {
+                let (fresh, steps) = span.slide(x, kx);
+                if fresh {
                     totals = W::zero();
-                    (first, last) = (x, x);
                 }
-                while last < x + kx {
-                    let leave = if first < x { &self.columns[first] } else { &Counts::ZERO };
+                for (enter, leave) in steps {
+                    let leave = leave.map_or(&Counts::ZERO, |x| &self.columns[x]);
                     // SAFETY: the caller's.
-                    unsafe { totals.slide(&self.columns[last], leave) };
-                    first += usize::from(first < x);
-                    last += 1;
+                    unsafe { totals.slide(&self.columns[enter], leave) };
                 }
                 // SAFETY: the caller's.
                 let n = unsafe { totals.count() };

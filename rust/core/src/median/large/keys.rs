@@ -3,7 +3,7 @@
 use super::lanes::{BINS, Lanes, search};
 
 /// [`Pixel::key`](crate::Pixel::key) at its width. No number has the key `MAX` if its type has NaN.
-pub(super) trait Key: Copy + Ord + Default + Send + Sync {
+pub trait Key: Copy + Ord + Default + Send + Sync {
     const MAX: Self;
     /// Key and position, sortable.
     type Placed: Ord + Copy + Default + Send + Sync;

@@ -6,7 +6,7 @@ pub(super) const BINS: usize = 64;
 /// How many pixels lie in bin `i` or below it.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub(super) struct Counts(pub [u16; BINS]);
+pub struct Counts(pub [u16; BINS]);
 
 impl Counts {
     pub const ZERO: Self = Self([0; BINS]);
@@ -28,7 +28,7 @@ impl Counts {
 }
 
 /// The same for a window: the sum of some columns.
-pub(super) trait Totals: Copy {
+pub trait Totals: Copy {
     fn zero() -> Self;
     /// Adds a column and takes another away.
     ///
@@ -71,7 +71,7 @@ portable!(u16);
 portable!(u32);
 
 /// The loops; the processor must have the instructions of the implementing level.
-pub(super) trait Lanes {
+pub trait Lanes {
     /// For windows of up to 65535 pixels.
     type Totals: Totals;
 
