@@ -52,10 +52,15 @@ pub fn normalize<S: Stored<f32>>(
     let scale = Scale::new(lo, hi)?;
     same_shape("out", out.shape(), a.shape())?;
     let level = level();
-    fill_rows(out, threads, || (), |(), y, row| match a.row(y) {
-        Some(pixels) => scale_row(level, pixels, scale, row),
-        None => row.iter_mut().enumerate().for_each(|(x, v)| *v = scale.apply(a.get(y, x).load())),
-    });
+    fill_rows(
+        out,
+        threads,
+        || (),
+        |(), y, row| match a.row(y) {
+            Some(pixels) => scale_row(level, pixels, scale, row),
+            None => row.iter_mut().enumerate().for_each(|(x, v)| *v = scale.apply(a.get(y, x).load())),
+        },
+    );
     Ok(())
 }
 
@@ -134,16 +139,21 @@ pub fn stack_rgb<S: Stored<f32>, T: Channel>(
     same_shape("the third band", bands[2].shape(), (ny, nx))?;
     same_shape("out", out.shape(), (ny, 3 * nx))?;
     let level = level();
-    fill_rows(out, threads, || (), |(), y, row| {
-        if let [Some(r), Some(g), Some(b)] = bands.map(|band| band.row(y)) {
-            stack_row(level, [r, g, b], scales, row);
-        } else {
-            for (x, out) in row.chunks_exact_mut(3).enumerate() {
-                let pixel = |c: usize| scales[c].apply(bands[c].get(y, x).load());
-                out.iter_mut().enumerate().for_each(|(c, v)| *v = T::from_unit(pixel(c)));
+    fill_rows(
+        out,
+        threads,
+        || (),
+        |(), y, row| {
+            if let [Some(r), Some(g), Some(b)] = bands.map(|band| band.row(y)) {
+                stack_row(level, [r, g, b], scales, row);
+            } else {
+                for (x, out) in row.chunks_exact_mut(3).enumerate() {
+                    let pixel = |c: usize| scales[c].apply(bands[c].get(y, x).load());
+                    out.iter_mut().enumerate().for_each(|(c, v)| *v = T::from_unit(pixel(c)));
+                }
             }
-        }
-    });
+        },
+    );
     Ok(())
 }
 

@@ -107,11 +107,16 @@ impl<T: Pixel> OrderStatistics<T> {
         let pieces = number_of(threads).min(size / GRAIN + 1);
         // Rows are shared out, or the pixels of the only row.
         let (n, by_rows) = if ny >= pieces { (ny, true) } else { (nx, false) };
-        let tallies = map(threads, pieces, || (), |(), i| {
-            let range = i * n / pieces..(i + 1) * n / pieces;
-            let (rows, cols) = if by_rows { (range, 0..nx) } else { (0..ny, range) };
-            this.tally(chunk, rows, cols)
-        });
+        let tallies = map(
+            threads,
+            pieces,
+            || (),
+            |(), i| {
+                let range = i * n / pieces..(i + 1) * n / pieces;
+                let (rows, cols) = if by_rows { (range, 0..nx) } else { (0..ny, range) };
+                this.tally(chunk, rows, cols)
+            },
+        );
         let tally = tallies.into_iter().reduce(Tally::merge);
         let Some(Tally { seen, counts }) = tally else { return Ok(()) };
         match (counts, &mut self.brackets) {
@@ -144,9 +149,7 @@ impl<T: Pixel> OrderStatistics<T> {
                     (Counts::Around(brackets), None) => {
                         brackets.add(level, row_of(chunk, y, run, &mut scratch), self.skip_infinite)
                     }
-                    (Counts::Digits(histogram), _) => {
-                        self.count_digits(row_of(chunk, y, run, &mut scratch), histogram)
-                    }
+                    (Counts::Digits(histogram), _) => self.count_digits(row_of(chunk, y, run, &mut scratch), histogram),
                 };
             }
         }

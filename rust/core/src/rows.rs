@@ -21,36 +21,54 @@ pub(crate) fn fill_rows<T: Copy + Send, S>(
 
 /// Fills several images: `fill(scratch, i, y, row)`.
 pub(crate) fn fill_all<T: Copy + Send, S>(
-    mut outs: Vec<ViewMut2<'_, T>>,
+    outs: Vec<ViewMut2<'_, T>>,
     threads: Option<usize>,
     scratch: impl Fn() -> S + Sync,
     fill: impl Fn(&mut S, usize, usize, &mut [T]) + Sync,
 ) {
-    let bytes = |(ny, nx): (usize, usize)| ny * nx * size_of::<T>();
-    let large = outs.iter().map(|out| bytes(out.shape())).sum::<usize>() >= LARGE;
+    let large = outs.iter().map(|out| bytes::<T>(out.shape())).sum::<usize>() >= LARGE;
+    fill_strips(outs, large, threads, scratch, fill);
+}
+
+fn bytes<T>((ny, nx): (usize, usize)) -> usize {
+    ny * nx * size_of::<T>()
+}
+
+fn fill_strips<T: Copy + Send, S>(
+    mut outs: Vec<ViewMut2<'_, T>>,
+    large: bool,
+    threads: Option<usize>,
+    scratch: impl Fn() -> S + Sync,
+    fill: impl Fn(&mut S, usize, usize, &mut [T]) + Sync,
+) {
     let mut strips = vec![];
     for (i, out) in outs.iter_mut().enumerate() {
-        let rows = STRIP / bytes((1, out.shape().1)).max(1);
+        let rows = STRIP / bytes::<T>((1, out.shape().1)).max(1);
         strips.extend(out.strips_mut(rows.max(1)).into_iter().map(|(y, strip)| (i, y, strip)));
     }
-    for_each(threads, strips, || (scratch(), vec![]), |(scratch, line), (i, y0, mut strip)| {
-        if large {
-            line.clear();
-            line.extend_from_slice(strip.row_mut(0));
-        }
-        for y in 0..strip.shape().0 {
-            let row = strip.row_mut(y);
+    for_each(
+        threads,
+        strips,
+        || (scratch(), vec![]),
+        |(scratch, line), (i, y0, mut strip)| {
             if large {
-                fill(scratch, i, y0 + y, line);
-                stream(line, row);
-            } else {
-                fill(scratch, i, y0 + y, row);
+                line.clear();
+                line.extend_from_slice(strip.row_mut(0));
             }
-        }
-        if large {
-            order_streams();
-        }
-    });
+            for y in 0..strip.shape().0 {
+                let row = strip.row_mut(y);
+                if large {
+                    fill(scratch, i, y0 + y, line);
+                    stream(line, row);
+                } else {
+                    fill(scratch, i, y0 + y, row);
+                }
+            }
+            if large {
+                order_streams();
+            }
+        },
+    );
 }
 
 /// Copies a row past the caches. Before another thread may look, [`order_streams`].
@@ -100,14 +118,23 @@ mod tests {
 
     /// Both ways of writing, rows that lie apart, and rows at every alignment.
     fn check<T: Copy + Send + PartialEq + std::fmt::Debug>(value: impl Fn(usize) -> T + Sync) {
-        for (ny, nx, stride) in [(700, 37, 41), (3, LARGE / size_of::<T>() / 3 + 5, LARGE), (0, 4, 4), (4, 0, 4)] {
+        for (large, (ny, nx, stride)) in [false, true]
+            .into_iter()
+            .flat_map(|l| [(700, 37, 41), (9, 70_001, 70_001), (0, 4, 4), (4, 0, 4)].map(|s| (l, s)))
+        {
             let before = value(0);
             let mut pixels = vec![before; ny * stride];
             // SAFETY: rows of `stride` elements that hold `nx` each, borrowed here alone.
             let out = unsafe { ViewMut2::from_raw(pixels.as_mut_ptr(), (ny, nx), stride) };
-            fill_rows(out, Some(2), || (), |(), y, row| {
-                row.iter_mut().enumerate().for_each(|(x, v)| *v = value(1 + y * nx + x));
-            });
+            fill_strips(
+                vec![out],
+                large,
+                Some(2),
+                || (),
+                |(), _, y, row| {
+                    row.iter_mut().enumerate().for_each(|(x, v)| *v = value(1 + y * nx + x));
+                },
+            );
             for (i, &v) in pixels.iter().enumerate() {
                 let (y, x) = (i / stride, i % stride);
                 assert_eq!(v, if x < nx { value(1 + y * nx + x) } else { before }, "({y}, {x}) of ({ny}, {nx})");

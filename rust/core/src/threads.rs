@@ -97,3 +97,31 @@ fn pool(n: usize) -> Option<Arc<ThreadPool>> {
     pools.insert((process, n), Arc::clone(&pool));
     Some(pool)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_stand_in_their_order() {
+        for (threads, n) in [(1, 0), (1, 9), (2, 1), (3, 1000), (5, 4)] {
+            let scratches = AtomicUsize::new(0);
+            let scratch = || scratches.fetch_add(1, Ordering::Relaxed);
+            let values = map(Some(threads), n, scratch, |_, i| i * i);
+            assert_eq!(values, (0..n).map(|i| i * i).collect::<Vec<_>>());
+            assert!(scratches.into_inner() <= threads);
+        }
+    }
+
+    #[test]
+    fn one_thread_is_the_callers() {
+        let here = std::thread::current().id();
+        assert!(map(Some(1), 40, || (), |(), _| std::thread::current().id()).iter().all(|&id| id == here));
+    }
+
+    #[test]
+    #[should_panic(expected = "item 7")]
+    fn a_panic_reaches_the_caller() {
+        for_each(Some(3), (0..20).collect(), || (), |(), i| assert!(i != 7, "item 7"));
+    }
+}

@@ -44,10 +44,15 @@ fn check(mesh: &[f64], shape: (usize, usize)) -> Result<()> {
 fn fill(mesh: &[f64], shape: (usize, usize), threads: Option<usize>) -> Vec<f64> {
     let measured: Vec<Vec<usize>> =
         mesh.chunks_exact(shape.1).map(|row| (0..shape.1).filter(|&x| !row[x].is_nan()).collect()).collect();
-    map(threads, mesh.len(), || (), |(), i| match mesh[i] {
-        v if v.is_nan() => shepard(mesh, &measured, (i / shape.1, i % shape.1), shape),
-        v => v,
-    })
+    map(
+        threads,
+        mesh.len(),
+        || (),
+        |(), i| match mesh[i] {
+            v if v.is_nan() => shepard(mesh, &measured, (i / shape.1, i % shape.1), shape),
+            v => v,
+        },
+    )
 }
 
 /// Squared distance and value of a measured box.

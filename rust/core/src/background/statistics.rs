@@ -83,11 +83,16 @@ fn at_level<S: Stored<f32>>(
         return Err(Error::Value(format!("sigma {}: must be positive", clip.sigma)));
     }
     let shape = (ny.div_ceil(by), nx.div_ceil(bx));
-    let boxes = map(threads, shape.0 * shape.1, || Pixels::new(level), |pixels, i| {
-        let (y0, x0) = (i / shape.1 * by, i % shape.1 * bx);
-        pixels.gather(image, mask, y0..ny.min(y0 + by), x0..nx.min(x0 + bx));
-        pixels.statistics(clip)
-    });
+    let boxes = map(
+        threads,
+        shape.0 * shape.1,
+        || Pixels::new(level),
+        |pixels, i| {
+            let (y0, x0) = (i / shape.1 * by, i % shape.1 * bx);
+            pixels.gather(image, mask, y0..ny.min(y0 + by), x0..nx.min(x0 + bx));
+            pixels.statistics(clip)
+        },
+    );
     Ok(MeshStatistics {
         shape,
         level: boxes.iter().map(|b| b.0).collect(),

@@ -66,8 +66,11 @@ impl<T: Pixel> Brackets<T> {
 
     /// Empty ones, to count a piece with.
     pub(super) fn fresh(&self) -> Self {
-        let each =
-            self.each.iter().map(|b| Bracket { below: 0, at_low: 0, at_high: 0, inside: vec![], placed: 0, ..*b }).collect();
+        let each = self
+            .each
+            .iter()
+            .map(|b| Bracket { below: 0, at_low: 0, at_high: 0, inside: vec![], placed: 0, ..*b })
+            .collect();
         Self { each, ..*self }
     }
 
@@ -239,6 +242,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::BigEndian;
 
     fn floats() -> impl Strategy<Value = Vec<f32>> {
         let value = prop_oneof![
@@ -251,8 +255,12 @@ mod tests {
     }
 
     /// All values of a bracket, by rank, and how many pixels count; the definition is a sort.
-    fn check<T: Pixel + std::fmt::Debug>(values: &[T], picks: [usize; 2], finite: bool) -> Result<(), TestCaseError> {
-        let mut sorted: Vec<T> = values.iter().copied().filter(|&v| counts(v, finite)).collect();
+    fn check<T: Pixel + std::fmt::Debug, S: Stored<T>>(
+        values: &[S],
+        picks: [usize; 2],
+        finite: bool,
+    ) -> Result<(), TestCaseError> {
+        let mut sorted: Vec<T> = values.iter().map(|&v| v.load()).filter(|&v| counts(v, finite)).collect();
         sorted.sort_by_key(|v| v.key());
         prop_assume!(!sorted.is_empty());
         let mut ends = picks.map(|p| p % sorted.len());
@@ -282,9 +290,11 @@ mod tests {
     proptest! {
         #[test]
         fn brackets_are_the_sorted_values_at_all_levels(values in floats(), picks: [usize; 2], finite: bool) {
-            check(&values, picks, finite)?;
-            check(&values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>(), picks, finite)?;
-            check(&values.iter().map(|&v| v as i32).collect::<Vec<_>>(), picks, finite)?;
+            check::<f32, _>(&values, picks, finite)?;
+            let foreign: Vec<_> = values.iter().map(|v| BigEndian(v.to_bits().to_be())).collect();
+            check::<f32, _>(&foreign, picks, finite)?;
+            check::<f64, _>(&values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>(), picks, finite)?;
+            check::<i32, _>(&values.iter().map(|&v| v as i32).collect::<Vec<_>>(), picks, finite)?;
         }
 
         #[test]

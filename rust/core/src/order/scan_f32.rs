@@ -42,11 +42,7 @@ pub(super) fn scan<const SWAPPED: bool>(
     // SAFETY: the level is available; there is room for all values and one vector more.
     let (mut counts, mut n) = unsafe {
         let to = inside.as_mut_ptr().add(start);
-        if level == Level::Avx512 {
-            avx512::<SWAPPED>(blocks, limits, to)
-        } else {
-            avx2::<SWAPPED>(blocks, limits, to)
-        }
+        if level == Level::Avx512 { avx512::<SWAPPED>(blocks, limits, to) } else { avx2::<SWAPPED>(blocks, limits, to) }
     };
     for &bits in rest {
         let bits = if SWAPPED { bits.swap_bytes() } else { bits };
