@@ -52,7 +52,7 @@ def tile_cases(scene: Scene) -> Iterator[Case]:
 
     def copy(pixels: Array, _: int) -> Call:
         where = boxes(pixels.shape)
-        a, b = (np.zeros((len(where), *where[0].shape), pixels.dtype) for _ in range(2))
+        a, b = (np.ones((len(where), *where[0].shape), pixels.dtype) for _ in range(2))
         return lambda: np.copyto(b, a)
 
     yield Case(

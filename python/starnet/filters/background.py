@@ -21,7 +21,7 @@ import numpy.typing as npt
 from astropy.io import fits
 
 from starnet import _core
-from starnet.filters.arrays import image as as_image
+from starnet.filters.arrays import fits_image, output, stored
 from starnet.tiles import Box
 
 __all__ = ["Background", "BackgroundBuilder", "mesh_background"]
@@ -62,7 +62,7 @@ class Background:
         threads: int | None = None,
     ) -> Background:
         """Measure an image that is in memory; parameters as for `mesh_background`."""
-        pixels = as_image(image, name="image", dtype=np.float32)
+        pixels = fits_image(image, name="image", ndim=2, dtype=np.float32)
         builder = BackgroundBuilder(
             pixels.shape, box_size, exclude_percentile=exclude_percentile, filter_size=filter_size, threads=threads
         )
@@ -125,7 +125,7 @@ class Background:
     def _expand(self, spline: _core.MeshSpline, box: Box, out: Float32 | None, threads: int | None) -> Float32:
         if box.clip(self.shape) != box:
             raise ValueError(f"{box} is not inside the mosaic of {self.shape} pixels")
-        return spline.expand((box.y0, box.x0), box.shape, out, threads)
+        return spline.expand((box.y0, box.x0), box.shape, output(out, box.shape, np.float32), threads)
 
     def __getstate__(self) -> dict[str, Any]:
         # The splines hold no more than the meshes: they are made again where they are needed.
@@ -210,7 +210,7 @@ class BackgroundBuilder:
                 f"of a mosaic of {self.shape}"
             )
         here = slice(y0 // by, -(-y1 // by))
-        level, rms, ngood = _core.mesh_statistics(rows, self.box_shape, mask, self.sigma, threads=self.threads)
+        level, rms, ngood = _core.mesh_statistics(stored(rows), self.box_shape, mask, self.sigma, threads=self.threads)
         self._level[here], self._rms[here], self._ngood[here] = level, rms, ngood
         return level
 
@@ -291,7 +291,7 @@ def mesh_background(
     mode, standard deviation, both of pixels clipped at 3 sigma) to rounding, but for boxes that are filled: of boxes
     equally far from one that is missing, photutils takes some, this function all. Statistics and spline are in float64.
     """
-    pixels = as_image(a, dtype=np.float32)
+    pixels = fits_image(a, ndim=2, dtype=np.float32)
     outside = None if coverage_mask is None else np.asarray(coverage_mask, dtype=bool)
     excluded = outside if mask is None else np.asarray(mask, dtype=bool)
     if mask is not None and outside is not None:

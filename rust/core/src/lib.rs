@@ -7,6 +7,7 @@ mod border;
 mod error;
 mod leveled;
 mod pixel;
+mod rows;
 mod stored;
 mod threads;
 mod view;

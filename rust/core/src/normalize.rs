@@ -1,10 +1,9 @@
 //! Clip and scale to [0, 1], one band or three into a picture.
 
-use rayon::prelude::*;
-
 use crate::leveled::leveled;
+use crate::rows::fill_rows;
 use crate::simd::level;
-use crate::{Error, Result, Stored, View2, ViewMut2, with_threads};
+use crate::{Error, Result, Stored, View2, ViewMut2};
 
 /// The limits of one band.
 #[derive(Debug, Clone, Copy)]
@@ -47,18 +46,21 @@ pub fn normalize<S: Stored<f32>>(
     a: View2<'_, S>,
     lo: f32,
     hi: f32,
-    mut out: ViewMut2<'_, f32>,
+    out: ViewMut2<'_, f32>,
     threads: Option<usize>,
 ) -> Result<()> {
     let scale = Scale::new(lo, hi)?;
     same_shape("out", out.shape(), a.shape())?;
     let level = level();
-    with_threads(threads, || {
-        out.rows_mut().into_par_iter().enumerate().for_each(|(y, row)| match a.row(y) {
+    fill_rows(
+        out,
+        threads,
+        || (),
+        |(), y, row| match a.row(y) {
             Some(pixels) => scale_row(level, pixels, scale, row),
             None => row.iter_mut().enumerate().for_each(|(x, v)| *v = scale.apply(a.get(y, x).load())),
-        });
-    });
+        },
+    );
     Ok(())
 }
 
@@ -128,7 +130,7 @@ pub fn stack_rgb<S: Stored<f32>, T: Channel>(
     bands: [View2<'_, S>; 3],
     lo: [f32; 3],
     hi: [f32; 3],
-    mut out: ViewMut2<'_, T>,
+    out: ViewMut2<'_, T>,
     threads: Option<usize>,
 ) -> Result<()> {
     let scales = [Scale::new(lo[0], hi[0])?, Scale::new(lo[1], hi[1])?, Scale::new(lo[2], hi[2])?];
@@ -137,8 +139,11 @@ pub fn stack_rgb<S: Stored<f32>, T: Channel>(
     same_shape("the third band", bands[2].shape(), (ny, nx))?;
     same_shape("out", out.shape(), (ny, 3 * nx))?;
     let level = level();
-    with_threads(threads, || {
-        out.rows_mut().into_par_iter().enumerate().for_each(|(y, row)| {
+    fill_rows(
+        out,
+        threads,
+        || (),
+        |(), y, row| {
             if let [Some(r), Some(g), Some(b)] = bands.map(|band| band.row(y)) {
                 stack_row(level, [r, g, b], scales, row);
             } else {
@@ -147,8 +152,8 @@ pub fn stack_rgb<S: Stored<f32>, T: Channel>(
                     out.iter_mut().enumerate().for_each(|(c, v)| *v = T::from_unit(pixel(c)));
                 }
             }
-        });
-    });
+        },
+    );
     Ok(())
 }
 

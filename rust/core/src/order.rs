@@ -11,11 +11,10 @@ mod brackets;
 #[cfg(target_arch = "x86_64")]
 mod scan_f32;
 
-use rayon::prelude::*;
-
 use crate::simd::level;
 use crate::stored::row_of;
-use crate::{Error, Pixel, Result, Stored, View2, with_threads};
+use crate::threads::{map, number_of};
+use crate::{Error, Pixel, Result, Stored, View2};
 use brackets::Brackets;
 
 /// How many ranks can be sought at once; bounds the memory at 512 KiB a rank and thread.
@@ -105,17 +104,20 @@ impl<T: Pixel> OrderStatistics<T> {
         }
         let (ny, nx) = chunk.shape();
         let (this, size) = (&*self, ny * nx);
-        let tally = with_threads(threads, || {
-            let pieces = rayon::current_num_threads().min(size / GRAIN + 1);
-            // Rows are shared out, or the pixels of the only row.
-            let (n, by_rows) = if ny >= pieces { (ny, true) } else { (nx, false) };
-            let piece = |i: usize| {
+        let pieces = number_of(threads).min(size / GRAIN + 1);
+        // Rows are shared out, or the pixels of the only row.
+        let (n, by_rows) = if ny >= pieces { (ny, true) } else { (nx, false) };
+        let tallies = map(
+            threads,
+            pieces,
+            || (),
+            |(), i| {
                 let range = i * n / pieces..(i + 1) * n / pieces;
                 let (rows, cols) = if by_rows { (range, 0..nx) } else { (0..ny, range) };
                 this.tally(chunk, rows, cols)
-            };
-            (0..pieces).into_par_iter().map(piece).reduce_with(Tally::merge)
-        });
+            },
+        );
+        let tally = tallies.into_iter().reduce(Tally::merge);
         let Some(Tally { seen, counts }) = tally else { return Ok(()) };
         match (counts, &mut self.brackets) {
             (Counts::Around(brackets), Some(all)) => all.merge(brackets),
@@ -141,10 +143,13 @@ impl<T: Pixel> OrderStatistics<T> {
         let (level, mut scratch) = (level(), vec![]);
         for y in rows {
             for x in cols.clone().step_by(brackets::CHUNK) {
-                let run = row_of(chunk, y, x..cols.end.min(x + brackets::CHUNK), &mut scratch);
-                seen += match &mut counts {
-                    Counts::Around(brackets) => brackets.add(level, run, self.skip_infinite),
-                    Counts::Digits(histogram) => self.count_digits(run, histogram),
+                let run = x..cols.end.min(x + brackets::CHUNK);
+                seen += match (&mut counts, chunk.row(y)) {
+                    (Counts::Around(brackets), Some(row)) => brackets.add(level, &row[run], self.skip_infinite),
+                    (Counts::Around(brackets), None) => {
+                        brackets.add(level, row_of(chunk, y, run, &mut scratch), self.skip_infinite)
+                    }
+                    (Counts::Digits(histogram), _) => self.count_digits(row_of(chunk, y, run, &mut scratch), histogram),
                 };
             }
         }

@@ -6,6 +6,9 @@ use crate::simd::level;
 
 /// What a pixel of type `T` may be stored as.
 pub trait Stored<T>: Copy + Send + Sync {
+    /// Whether the bytes are in the other order than those of `T`.
+    const SWAPPED: bool;
+
     /// The pixel.
     fn load(self) -> T;
 
@@ -14,6 +17,8 @@ pub trait Stored<T>: Copy + Send + Sync {
 }
 
 impl<T: Copy + Send + Sync> Stored<T> for T {
+    const SWAPPED: bool = false;
+
     #[inline(always)]
     fn load(self) -> T {
         self
@@ -30,6 +35,8 @@ impl<T: Copy + Send + Sync> Stored<T> for T {
 pub struct BigEndian(pub u32);
 
 impl Stored<f32> for BigEndian {
+    const SWAPPED: bool = cfg!(target_endian = "little");
+
     #[inline(always)]
     fn load(self) -> f32 {
         f32::from_bits(u32::from_be(self.0))
@@ -63,4 +70,17 @@ pub(crate) fn row_of<'a, T: Copy, S: Stored<T>>(
             scratch
         }
     }
+}
+
+/// Asks for pixels that will be wanted soon.
+#[inline(always)]
+pub(crate) fn prefetch<T>(pixels: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in pixels.chunks((64 / size_of::<T>()).max(1)) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = pixels;
 }

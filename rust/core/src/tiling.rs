@@ -1,10 +1,13 @@
 //! Windows cut from an image, and windows blended into one.
 
-use rayon::prelude::*;
+use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::leveled::leveled;
+use crate::rows::{fill_all, fill_rows};
 use crate::simd::level;
-use crate::{Border, Error, Result, View2, ViewMut2, with_threads};
+use crate::stored::row_of;
+use crate::{Border, Error, Result, View2, ViewMut2};
 
 /// Copies the windows that begin at `origins` `(y, x)` into `tiles`; they may stick out of the image, which goes on there
 /// as `border` says, or with `fill`.
@@ -26,33 +29,66 @@ pub fn extract_tiles<T: Copy + Send + Sync>(
             a.shape()
         )));
     }
-    with_threads(threads, || {
-        origins.par_iter().zip(tiles).for_each(|(&(y0, x0), mut tile)| {
-            let (_, width) = tile.shape();
-            // The columns inside are copied as a piece, those before and after it one by one.
-            let start = x0.saturating_neg().clamp(0, width as isize) as usize;
-            let stop = (nx as isize).saturating_sub(x0).clamp(start as isize, width as isize) as usize;
-            let source = |dx: usize| border.source(x0 + dx as isize, nx);
-            let outside: Vec<_> = (0..start).chain(stop..width).map(|dx| (dx, source(dx))).collect();
-            for (dy, out) in tile.rows_mut().into_iter().enumerate() {
-                let Some(y) = border.source(y0 + dy as isize, ny) else {
-                    out.fill(fill);
-                    continue;
-                };
-                let row = a.row(y);
-                let pixel = |x: usize| row.map_or_else(|| a.get(y, x), |row| row[x]);
-                let inside = |dx: usize| (x0 + dx as isize) as usize;
-                match row {
-                    Some(row) if stop > start => {
-                        out[start..stop].copy_from_slice(&row[inside(start)..][..stop - start])
-                    }
-                    _ => (start..stop).for_each(|dx| out[dx] = pixel(inside(dx))),
+    let columns: Vec<_> =
+        origins.iter().zip(&tiles).map(|(o, tile)| Columns::new(o.1, tile.shape().1, border, nx)).collect();
+    fill_all(tiles, threads, Vec::new, |scratch, i, dy, out| {
+        let Columns { used, runs } = &columns[i];
+        let Some(y) = border.source(origins[i].0 + dy as isize, ny) else {
+            out.fill(fill);
+            return;
+        };
+        let row = row_of(a, y, used.clone(), scratch);
+        let mut rest = out;
+        for &(n, x, step) in runs {
+            let (out, after) = rest.split_at_mut(n);
+            match (x, step) {
+                (None, _) => out.fill(fill),
+                (Some(x), 1) => {
+                    let pieces = out.chunks_mut(PIECE).zip(row[x..x + n].chunks(PIECE));
+                    pieces.for_each(|(out, row)| out.copy_from_slice(row));
                 }
-                outside.iter().for_each(|&(dx, x)| out[dx] = x.map_or(fill, pixel));
+                (Some(x), -1) => out.iter_mut().zip(row[..=x].iter().rev()).for_each(|(o, &v)| *o = v),
+                (Some(x), _) => out.fill(row[x]),
             }
-        });
+            rest = after;
+        }
     });
     Ok(())
+}
+
+/// Pixels that are copied at once. C libraries copy more than 2 KB or so by `rep movsb`, which takes about twice as long
+/// where the two sides are aligned differently.
+const PIECE: usize = 256;
+
+/// Where the columns of a tile come from.
+struct Columns {
+    /// The columns of the image that it needs.
+    used: Range<usize>,
+    /// How many columns of the tile, the first one's place in `used` (none: the fill), and how it goes on: 1 forwards,
+    /// -1 backwards, 0 not at all.
+    runs: Vec<(usize, Option<usize>, isize)>,
+}
+
+impl Columns {
+    fn new(x0: isize, width: usize, border: Border, nx: usize) -> Self {
+        let sources: Vec<_> = (0..width as isize).map(|dx| border.source(x0 + dx, nx)).collect();
+        let used = match (sources.iter().flatten().min(), sources.iter().flatten().max()) {
+            (Some(&first), Some(&last)) => first..last + 1,
+            _ => 0..0,
+        };
+        let step = |i: usize| match (sources[i], sources.get(i + 1)?) {
+            (Some(x), Some(next)) => Some(*next as isize - x as isize).filter(|step| step.abs() <= 1),
+            (None, None) => Some(0),
+            _ => None,
+        };
+        let (mut runs, mut i) = (vec![], 0);
+        while i < width {
+            let n = 1 + (i..).take_while(|&j| step(j).is_some() && step(j) == step(i)).count();
+            runs.push((n, sources[i].map(|x| x - used.start), step(i).unwrap_or(0)));
+            i += n;
+        }
+        Self { used, runs }
+    }
 }
 
 /// Blends tiles that begin at `origins`, and may stick out, into `out`: `sum(w t) / sum(w)` in float32, summed in the
@@ -63,7 +99,7 @@ pub fn stitch(
     tiles: &[View2<'_, f32>],
     origins: &[(isize, isize)],
     weights: Option<View2<'_, f32>>,
-    mut out: ViewMut2<'_, f32>,
+    out: ViewMut2<'_, f32>,
     threads: Option<usize>,
 ) -> Result<()> {
     check_origins(tiles.len(), origins)?;
@@ -79,66 +115,101 @@ pub fn stitch(
     }
     let nx = out.shape().1;
     let level = level();
-    let scratch = || (vec![0.0f32; nx], vec![], vec![]);
-    with_threads(threads, || {
-        out.rows_mut().into_par_iter().enumerate().for_each_init(scratch, |(total, pixels, ones), (y, out)| {
-            out.fill(0.0);
-            total.fill(0.0);
+    let ones = vec![1.0; tiles.iter().map(|tile| tile.shape().1).max().unwrap_or(0)];
+    fill_rows(
+        out,
+        threads,
+        || (vec![], vec![]),
+        |(cuts, here), y, out| {
+            let mut layers = vec![];
+            cuts.clear();
+            cuts.extend([0, nx]);
             for (tile, &(y0, x0)) in tiles.iter().zip(origins) {
-                let (height, width) = tile.shape();
-                let dy = y as isize - y0;
-                let start = x0.clamp(0, nx as isize) as usize;
-                let stop = x0.saturating_add(width as isize).clamp(start as isize, nx as isize) as usize;
-                if !(0..height as isize).contains(&dy) || stop == start {
+                let (dy, inside) = (y as isize - y0, overlap(x0, tile.shape().1, nx));
+                if !(0..tile.shape().0 as isize).contains(&dy) || inside.is_empty() {
                     continue;
                 }
-                let inside = (start as isize - x0) as usize..(stop as isize - x0) as usize;
-                let row = row_of(*tile, dy as usize, pixels);
-                let weight = match weights {
-                    Some(w) => row_of(w, dy as usize, ones),
-                    None => {
-                        ones.resize(width, 1.0);
-                        &*ones
-                    }
+                let start = x0.max(0) as usize;
+                let stop = start + inside.len();
+                let weights = match weights {
+                    Some(weights) => columns(weights, dy as usize, inside.clone()),
+                    None => Cow::Borrowed(&ones[inside.clone()]),
                 };
-                accumulate(
-                    level,
-                    &row[inside.clone()],
-                    &weight[inside],
-                    &mut out[start..stop],
-                    &mut total[start..stop],
-                );
+                layers.push(Layer { columns: start..stop, pixels: columns(*tile, dy as usize, inside), weights });
+                cuts.extend([start, stop]);
             }
-            divide(level, total, out);
-        });
-    });
+            cuts.sort_unstable();
+            // Between two cuts, the same tiles lie under all pixels.
+            for (start, stop) in cuts.windows(2).map(|cut| (cut[0], cut[1])).filter(|(start, stop)| start < stop) {
+                here.clear();
+                here.extend((0..layers.len()).filter(|&i| layers[i].columns.contains(&start)));
+                blend(level, &layers, here, start, &mut out[start..stop]);
+            }
+        },
+    );
     Ok(())
 }
 
-leveled! {
-    fn accumulate(tile: &[f32], weight: &[f32], sum: &mut [f32], total: &mut [f32]) {
-        for (((sum, total), &t), &w) in sum.iter_mut().zip(total).zip(tile).zip(weight) {
-            *sum += w * t;
-            *total += w;
-        }
-    }
+/// The columns of a tile, of `width` pixels from `x0` on, that lie inside an image of `nx`.
+fn overlap(x0: isize, width: usize, nx: usize) -> Range<usize> {
+    let start = x0.saturating_neg().clamp(0, width as isize);
+    let stop = (nx as isize).saturating_sub(x0).clamp(start, width as isize);
+    start as usize..stop as usize
+}
 
-    /// 0 / 0 where nothing lies.
-    fn divide(total: &[f32], sum: &mut [f32]) {
-        sum.iter_mut().zip(total).for_each(|(s, &t)| *s = if t == 0.0 { f32::NAN } else { *s / t });
+/// Columns of a row; copied where its pixels lie apart.
+fn columns(view: View2<'_, f32>, y: usize, columns: Range<usize>) -> Cow<'_, [f32]> {
+    match view.row(y) {
+        Some(row) => Cow::Borrowed(&row[columns]),
+        None => columns.map(|x| view.get(y, x)).collect(),
     }
 }
 
-/// A row as a slice, copied into `scratch` where its pixels lie apart.
-fn row_of<'a>(view: View2<'a, f32>, y: usize, scratch: &'a mut Vec<f32>) -> &'a [f32] {
-    match view.row(y) {
-        Some(row) => row,
-        None => {
-            scratch.resize(view.shape().1, 0.0);
-            view.copy_row(y, scratch);
-            scratch
+/// What one tile has in a row of the image.
+struct Layer<'a> {
+    columns: Range<usize>,
+    pixels: Cow<'a, [f32]>,
+    weights: Cow<'a, [f32]>,
+}
+
+leveled! {
+    /// Blends the layers `here`, which all have the columns from `start` on.
+    fn blend(layers: &[Layer<'_>], here: &[usize], start: usize, out: &mut [f32]) {
+        let _ = blocks::<64>(layers, here, start, out)
+            || blocks::<8>(layers, here, start, out)
+            || blocks::<1>(layers, here, start, out);
+    }
+}
+
+/// Blends in blocks of `N` pixels, of which the last may reach back; false if there are fewer.
+#[inline(always)]
+fn blocks<const N: usize>(layers: &[Layer<'_>], here: &[usize], start: usize, out: &mut [f32]) -> bool {
+    let Some(last) = out.len().checked_sub(N) else { return false };
+    for x in (0..last).step_by(N).chain([last]) {
+        out[x..x + N].copy_from_slice(&block::<N>(layers, here, start + x));
+    }
+    true
+}
+
+/// `sum(w t) / sum(w)` of the pixels from `x` on; 0 / 0 where nothing lies.
+#[inline(always)]
+fn block<const N: usize>(layers: &[Layer<'_>], here: &[usize], x: usize) -> [f32; N] {
+    let (mut sum, mut total) = ([0.0; N], [0.0; N]);
+    for &i in here {
+        let Layer { columns, pixels, weights } = &layers[i];
+        let (t, w) = (&pixels[x - columns.start..][..N], &weights[x - columns.start..][..N]);
+        for l in 0..N {
+            sum[l] += w[l] * t[l];
+            total[l] += w[l];
         }
     }
+    // Most pixels of a grid lie in the middle of one tile, and a quotient by 1 is known.
+    if total.iter().fold(false, |any, &t| any | (t != 1.0)) {
+        for l in 0..N {
+            sum[l] = if total[l] == 0.0 { f32::NAN } else { sum[l] / total[l] };
+        }
+    }
+    sum
 }
 
 /// Far enough for any image, near enough that no sum of pixel numbers overflows.

@@ -138,6 +138,18 @@ impl<'a, T> ViewMut2<'a, T> {
         ys.windows(2).flat_map(|y| xs.windows(2).map(move |x| block(y, x))).collect()
     }
 
+    /// Strips of this many rows, with their first, to be filled in parallel.
+    ///
+    /// # Panics
+    /// If that is none.
+    pub fn strips_mut(&mut self, rows: usize) -> Vec<(usize, ViewMut2<'_, T>)> {
+        let (ny, nx) = self.shape;
+        let starts: Vec<_> = (0..ny).step_by(rows).collect();
+        let cuts: Vec<_> = starts.iter().copied().chain([ny]).collect();
+        let strips = if ny == 0 { vec![] } else { self.blocks_mut(&cuts, &[0, nx]) };
+        starts.into_iter().zip(strips).collect()
+    }
+
     /// All rows, to be filled in parallel.
     pub fn rows_mut(&mut self) -> Vec<&mut [T]> {
         (0..self.shape.0)

@@ -1,10 +1,10 @@
 //! From measured boxes to a smooth image: filling, filtering, bicubic spline.
 
-use rayon::prelude::*;
-
 use crate::leveled::leveled;
+use crate::rows::fill_rows;
 use crate::simd::level;
-use crate::{Error, Result, ViewMut2, with_threads};
+use crate::threads::map;
+use crate::{Error, Result, ViewMut2};
 
 /// Boxes that a missing box is filled from: photutils' choice.
 const NEIGHBOURS: usize = 10;
@@ -30,10 +30,8 @@ pub fn complete_mesh(
     if mesh.iter().all(|v| v.is_nan()) {
         return Err(Error::Value("mesh: no box was measured".into()));
     }
-    Ok(with_threads(threads, || {
-        let filled = fill(mesh, shape);
-        if filter_size == 1 { filled } else { median(&filled, shape, filter_size / 2) }
-    }))
+    let filled = fill(mesh, shape, threads);
+    Ok(if filter_size == 1 { filled } else { median(&filled, shape, filter_size / 2, threads) })
 }
 
 fn check(mesh: &[f64], shape: (usize, usize)) -> Result<()> {
@@ -43,13 +41,18 @@ fn check(mesh: &[f64], shape: (usize, usize)) -> Result<()> {
     Ok(())
 }
 
-fn fill(mesh: &[f64], shape: (usize, usize)) -> Vec<f64> {
+fn fill(mesh: &[f64], shape: (usize, usize), threads: Option<usize>) -> Vec<f64> {
     let measured: Vec<Vec<usize>> =
         mesh.chunks_exact(shape.1).map(|row| (0..shape.1).filter(|&x| !row[x].is_nan()).collect()).collect();
-    let value = |(i, &v): (usize, &f64)| {
-        if v.is_nan() { shepard(mesh, &measured, (i / shape.1, i % shape.1), shape) } else { v }
-    };
-    mesh.par_iter().enumerate().map(value).collect()
+    map(
+        threads,
+        mesh.len(),
+        || (),
+        |(), i| match mesh[i] {
+            v if v.is_nan() => shepard(mesh, &measured, (i / shape.1, i % shape.1), shape),
+            v => v,
+        },
+    )
 }
 
 /// Squared distance and value of a measured box.
@@ -96,18 +99,16 @@ fn reach(near: &[Neighbour]) -> usize {
     near.get(NEIGHBOURS - 1).map_or(usize::MAX, |n| n.0)
 }
 
-fn median(mesh: &[f64], shape: (usize, usize), half: usize) -> Vec<f64> {
+fn median(mesh: &[f64], shape: (usize, usize), half: usize, threads: Option<usize>) -> Vec<f64> {
     let window = |n: usize, i: usize| i.saturating_sub(half)..n.min(i + half + 1);
-    let value = |i: usize| {
+    map(threads, mesh.len(), Vec::new, |values, i| {
         let (y, x) = (i / shape.1, i % shape.1);
-        let mut values: Vec<f64> = window(shape.0, y)
-            .flat_map(|row| window(shape.1, x).map(move |column| mesh[row * shape.1 + column]))
-            .collect();
+        values.clear();
+        window(shape.0, y).for_each(|row| values.extend_from_slice(&mesh[row * shape.1..][window(shape.1, x)]));
         let n = values.len();
         let (lower, &mut upper, _) = values.select_nth_unstable_by(n / 2, f64::total_cmp);
         if n % 2 == 1 { upper } else { 0.5 * (lower.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b)) + upper) }
-    };
-    (0..mesh.len()).into_par_iter().map(value).collect()
+    })
 }
 
 /// A mesh as a bicubic spline over pixels: each box's value stands at the centre of its pixels.
@@ -147,7 +148,7 @@ impl Spline {
     }
 
     /// Writes the pixels of the window that begins at pixel `origin` of the mosaic.
-    pub fn expand(&self, origin: (usize, usize), mut out: ViewMut2<'_, f32>, threads: Option<usize>) -> Result<()> {
+    pub fn expand(&self, origin: (usize, usize), out: ViewMut2<'_, f32>, threads: Option<usize>) -> Result<()> {
         let (ny, nx) = out.shape();
         let end = (origin.0.saturating_add(ny), origin.1.saturating_add(nx));
         if end.0.div_ceil(self.box_shape.0) > self.shape.0 || end.1.div_ceil(self.box_shape.1) > self.shape.1 {
@@ -158,42 +159,38 @@ impl Spline {
         }
         let (low, high) = self.range;
         if low == high {
-            out.rows_mut().into_iter().for_each(|row| row.fill(low as f32));
+            fill_rows(out, threads, || (), |(), _, row| row.fill(low as f32));
             return Ok(());
         }
         let (wy, wx) = (Weights::new(self.box_shape.0), Weights::new(self.box_shape.1));
         let level = level();
-        with_threads(threads, || {
-            out.rows_mut().into_par_iter().enumerate().for_each_init(Vec::new, |line, (y, row)| {
-                let (node, w) = wy.at(origin.0 + y);
-                let r = [0, 1, 2, 3].map(|k| reflect(node + k - 1, self.shape.0) * self.shape.1);
-                let c = &self.coefficients;
-                let node = |x: usize| w[0] * c[r[0] + x] + w[1] * c[r[1] + x] + w[2] * c[r[2] + x] + w[3] * c[r[3] + x];
-                line.clear();
-                // Two more nodes before the first and after the last: what the pixels near an edge reach.
-                let n = self.shape.1;
-                line.extend([-2, -1].map(|x| node(reflect(x, n))));
-                line.extend((0..n).map(node));
-                line.extend([0, 1].map(|x| node(reflect(n as isize + x, n))));
-                write_row(level, &wx, line, origin.1, self.range, row);
-            });
+        fill_rows(out, threads, Vec::new, |line, y, row| {
+            let (node, w) = wy.at(origin.0 + y);
+            let r = [0, 1, 2, 3].map(|k| reflect(node + k - 1, self.shape.0) * self.shape.1);
+            let c = &self.coefficients;
+            let node = |x: usize| w[0] * c[r[0] + x] + w[1] * c[r[1] + x] + w[2] * c[r[2] + x] + w[3] * c[r[3] + x];
+            line.clear();
+            // Two more nodes before the first and after the last: what the pixels near an edge reach.
+            let n = self.shape.1;
+            line.extend([-2, -1].map(|x| node(reflect(x, n))));
+            line.extend((0..n).map(node));
+            line.extend([0, 1].map(|x| node(reflect(n as isize + x, n))));
+            write_row(level, &wx, line, origin.1, self.range, row);
         });
         Ok(())
     }
 }
 
-/// Cubic B-spline weights of the pixels of a box, and the node left of each.
+/// Cubic B-spline weights of the pixels between the centres of two boxes.
 struct Weights {
-    /// By position in the box: weights of the nodes `left - 1 ..= left + 2`, one array per node.
+    /// By position after the first pixel right of a centre: weights of the nodes `left - 1 ..= left + 2`, one array per node.
     weights: [Vec<f64>; 4],
-    /// First pixel of the box whose left node is the box itself, not the one before.
-    half: usize,
 }
 
 impl Weights {
     fn new(size: usize) -> Self {
         let mut weights = [(); 4].map(|()| Vec::with_capacity(size));
-        for i in 0..size {
+        for i in (size / 2..size).chain(0..size / 2) {
             let centre = (i as f64 + 0.5) / size as f64 - 0.5;
             let t = if centre < 0.0 { centre + 1.0 } else { centre };
             let s = 1.0 - t;
@@ -202,12 +199,19 @@ impl Weights {
                 w.push(v);
             }
         }
-        Self { weights, half: size / 2 }
+        Self { weights }
+    }
+
+    /// One more than the node left of a pixel, and the pixel's position after it.
+    fn locate(&self, pixel: usize) -> (usize, usize) {
+        let size = self.weights[0].len();
+        let from_centre = pixel + size - size / 2;
+        (from_centre / size, from_centre % size)
     }
 
     fn at(&self, pixel: usize) -> (isize, [f64; 4]) {
-        let (node, i) = (pixel / self.weights[0].len(), pixel % self.weights[0].len());
-        (node as isize - isize::from(i < self.half), [0, 1, 2, 3].map(|k| self.weights[k][i]))
+        let (right, i) = self.locate(pixel);
+        (right as isize - 1, [0, 1, 2, 3].map(|k| self.weights[k][i]))
     }
 }
 
@@ -215,21 +219,20 @@ leveled! {
     /// One row of pixels from one row of nodes, the first of which is node -2.
     fn write_row(weights: &Weights, nodes: &[f64], x0: usize, range: (f64, f64), row: &mut [f32]) {
         let size = weights.weights[0].len();
-        let (mut x, mut node, mut i) = (0, x0 / size, x0 % size);
+        let (mut first, mut i) = weights.locate(x0);
+        let mut rest = row;
         // Runs of pixels between the same nodes.
-        while x < row.len() {
-            let (first, end) = if i < weights.half { (node, weights.half) } else { (node + 1, size) };
-            let n = (end - i).min(row.len() - x);
+        while !rest.is_empty() {
+            let (run, after) = rest.split_at_mut((size - i).min(rest.len()));
             let c: [f64; 4] = [0, 1, 2, 3].map(|k| nodes[first + k]);
-            let [w0, w1, w2, w3] = [0, 1, 2, 3].map(|k| &weights.weights[k][i..i + n]);
-            for (j, v) in row[x..x + n].iter_mut().enumerate() {
+            let [w0, w1, w2, w3] = [0, 1, 2, 3].map(|k| &weights.weights[k][i..i + run.len()]);
+            for (j, v) in run.iter_mut().enumerate() {
                 let value = w0[j] * c[0] + w1[j] * c[1] + w2[j] * c[2] + w3[j] * c[3];
-                *v = value.max(range.0).min(range.1) as f32;
+                // All are numbers: comparisons are one instruction each.
+                let value = if value > range.0 { value } else { range.0 };
+                *v = if value < range.1 { value } else { range.1 } as f32;
             }
-            (x, i) = (x + n, i + n);
-            if i == size {
-                (node, i) = (node + 1, 0);
-            }
+            (rest, first, i) = (after, first + 1, 0);
         }
     }
 }

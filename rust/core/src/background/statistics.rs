@@ -2,10 +2,9 @@
 
 mod pixels;
 
-use rayon::prelude::*;
-
 use crate::simd::{Level, level};
-use crate::{Error, Result, Stored, View2, with_threads};
+use crate::threads::map;
+use crate::{Error, Result, Stored, View2};
 use pixels::Pixels;
 
 /// How outliers are removed from a box: `astropy.stats.SigmaClip` about the median, in units of the standard deviation.
@@ -84,19 +83,16 @@ fn at_level<S: Stored<f32>>(
         return Err(Error::Value(format!("sigma {}: must be positive", clip.sigma)));
     }
     let shape = (ny.div_ceil(by), nx.div_ceil(bx));
-    let boxes: Vec<(f64, f64, u32)> = with_threads(threads, || {
-        (0..shape.0 * shape.1)
-            .into_par_iter()
-            .map_init(
-                || Pixels::new(level),
-                |pixels, i| {
-                    let (y0, x0) = (i / shape.1 * by, i % shape.1 * bx);
-                    pixels.gather(image, mask, y0..ny.min(y0 + by), x0..nx.min(x0 + bx));
-                    pixels.statistics(clip)
-                },
-            )
-            .collect()
-    });
+    let boxes = map(
+        threads,
+        shape.0 * shape.1,
+        || Pixels::new(level),
+        |pixels, i| {
+            let (y0, x0) = (i / shape.1 * by, i % shape.1 * bx);
+            pixels.gather(image, mask, y0..ny.min(y0 + by), x0..nx.min(x0 + bx));
+            pixels.statistics(clip)
+        },
+    );
     Ok(MeshStatistics {
         shape,
         level: boxes.iter().map(|b| b.0).collect(),

@@ -7,7 +7,7 @@ use crate::{Pixel, Stored, View2};
 /// Standard deviations of a quantile of the sample that a bracket reaches to either side.
 const REACH: f64 = 4.0;
 /// Pixels that are looked at together: few enough for a core's first cache.
-pub(super) const CHUNK: usize = 4096;
+pub(super) const CHUNK: usize = 2048;
 /// Pixels that are compared together.
 const LANES: usize = 32;
 
@@ -22,6 +22,8 @@ struct Bracket<T> {
     /// Between `low` and `high`, both excluded: ties at the ends of a bracket, where any large group of equal pixels that
     /// a bracket meets must reach, cost no memory.
     inside: Vec<T>,
+    /// How many of them are known to be the least.
+    placed: usize,
 }
 
 /// Brackets, one for each wanted fraction of the pixels.
@@ -55,6 +57,7 @@ impl<T: Pixel> Brackets<T> {
                 at_low: 0,
                 at_high: 0,
                 inside: vec![],
+                placed: 0,
             }
         };
         let each: Vec<_> = fractions.iter().map(bracket).collect();
@@ -63,13 +66,16 @@ impl<T: Pixel> Brackets<T> {
 
     /// Empty ones, to count a piece with.
     pub(super) fn fresh(&self) -> Self {
-        let each =
-            self.each.iter().map(|b| Bracket { below: 0, at_low: 0, at_high: 0, inside: vec![], ..*b }).collect();
+        let each = self
+            .each
+            .iter()
+            .map(|b| Bracket { below: 0, at_low: 0, at_high: 0, inside: vec![], placed: 0, ..*b })
+            .collect();
         Self { each, ..*self }
     }
 
     /// Counts a row; how many pixels count at all.
-    pub(super) fn add(&mut self, level: Level, row: &[T], finite: bool) -> u64 {
+    pub(super) fn add<S: Stored<T>>(&mut self, level: Level, row: &[S], finite: bool) -> u64 {
         row.chunks(CHUNK)
             .map(|chunk| {
                 for b in &mut self.each {
@@ -82,7 +88,7 @@ impl<T: Pixel> Brackets<T> {
                         b.inside = vec![];
                     }
                 }
-                real(level, chunk, finite)
+                real::<T, S>(level, chunk, finite)
             })
             .sum()
     }
@@ -117,7 +123,11 @@ impl<T: Pixel> Bracket<T> {
         let rank = rank - self.at_low;
         let inside = self.inside.len() as u64;
         if rank < inside {
-            let (_, &mut value, _) = self.inside.select_nth_unstable_by_key(rank as usize, |v| v.key());
+            let rank = rank as usize;
+            // Ranks come in pairs, to interpolate between: the second one is the least of what is left.
+            let from = if rank >= self.placed { self.placed } else { 0 };
+            let (_, &mut value, _) = self.inside[from..].select_nth_unstable_by_key(rank - from, |v| v.key());
+            self.placed = rank + 1;
             return Some(value);
         }
         (rank - inside < self.at_high && self.low.key() < self.high.key()).then_some(self.high)
@@ -131,29 +141,41 @@ fn counts<T: Pixel>(v: T, finite: bool) -> bool {
 }
 
 /// Counts values below `low`, equal to it and equal to `high`, and collects those between.
-fn scan<T: Pixel>(level: Level, values: &[T], finite: bool, low: T, high: T, inside: &mut Vec<T>) -> [u64; 3] {
+fn scan<T: Pixel, S: Stored<T>>(
+    level: Level,
+    values: &[S],
+    finite: bool,
+    low: T,
+    high: T,
+    inside: &mut Vec<T>,
+) -> [u64; 3] {
     #[cfg(target_arch = "x86_64")]
     if level > Level::Scalar
         && let Some(inside) = (inside as &mut dyn std::any::Any).downcast_mut::<Vec<f32>>()
     {
-        // SAFETY: `T` is f32, as the downcast shows.
-        let values = unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<f32>(), values.len()) };
-        return super::scan_f32::scan(level, values, finite, [low.key() as u32, high.key() as u32], inside);
+        // SAFETY: `T` is f32, as the downcast shows, and what it may be stored as has its size and alignment.
+        let values = unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u32>(), values.len()) };
+        let limits = [low.key() as u32, high.key() as u32];
+        return if S::SWAPPED {
+            super::scan_f32::scan::<true>(level, values, finite, limits, inside)
+        } else {
+            super::scan_f32::scan::<false>(level, values, finite, limits, inside)
+        };
     }
     scan_any(level, values, finite, low, high, inside)
 }
 
 leveled! {
     /// How many pixels count.
-    fn real<T: Pixel>(values: &[T], finite: bool) -> u64 {
+    fn real<T: Pixel, S: Stored<T>>(values: &[S], finite: bool) -> u64 {
         if T::NAN.is_none() {
             return values.len() as u64;
         }
-        u64::from(values.iter().map(|&v| u32::from(counts(v, finite))).sum::<u32>())
+        u64::from(values.iter().map(|&v| u32::from(counts(v.load(), finite))).sum::<u32>())
     }
 
     /// Counts values below `low`, equal to it and equal to `high`, and collects those between.
-    fn scan_any<T: Pixel>(values: &[T], finite: bool, low: T, high: T, inside: &mut Vec<T>) -> [u64; 3] {
+    fn scan_any<T: Pixel, S: Stored<T>>(values: &[S], finite: bool, low: T, high: T, inside: &mut Vec<T>) -> [u64; 3] {
         let (lo, hi) = (low.key(), high.key());
         let mut sums = [[0u32; LANES]; 3];
         let mut n = inside.len();
@@ -161,7 +183,7 @@ leveled! {
         let (blocks, rest) = values.as_chunks::<LANES>();
         for block in blocks {
             let mut between = [0u32; LANES];
-            for (l, &v) in block.iter().enumerate() {
+            for (l, v) in block.iter().map(|&v| -> T { v.load() }).enumerate() {
                 let (key, real) = (v.key(), counts(v, finite));
                 sums[0][l] += u32::from(real & (key < lo));
                 sums[1][l] += u32::from(real & (key == lo));
@@ -171,13 +193,13 @@ leveled! {
             if between.iter().fold(0, |any, &b| any | b) != 0 {
                 // Every pixel is written, and the next one over it if it is not inside: no branch to mispredict.
                 for (&v, b) in block.iter().zip(between) {
-                    inside[n] = v;
+                    inside[n] = v.load();
                     n += b as usize;
                 }
             }
         }
         let mut sums = sums.map(|s| u64::from(s.iter().sum::<u32>()));
-        for &v in rest {
+        for v in rest.iter().map(|&v| -> T { v.load() }) {
             let (key, real) = (v.key(), counts(v, finite));
             sums[0] += u64::from(real & (key < lo));
             sums[1] += u64::from(real & (key == lo));
@@ -201,10 +223,11 @@ pub(super) fn sample<T: Pixel, S: Stored<T>>(planes: &[View2<'_, S>], finite: bo
     let mut keys = Vec::with_capacity(m);
     for (plane, size) in planes.iter().zip(sizes) {
         let here = (size as u128 * m as u128 / count as u128) as u64;
+        let step = ((size as u128) << 32).checked_div(here.into()).unwrap_or(0);
         for i in 0..here {
             // One pixel of each of as many pieces, at a place in it that follows no pattern of rows or columns.
             let hash = i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-            let at = ((u128::from(i << 32 | hash) * size as u128 / u128::from(here)) >> 32) as usize;
+            let at = ((u128::from(i << 32 | hash) * step) >> 64) as usize;
             let v: T = plane.get(at / plane.shape().1, at % plane.shape().1).load();
             if counts(v, finite) {
                 keys.push(v.key());
@@ -219,6 +242,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::BigEndian;
 
     fn floats() -> impl Strategy<Value = Vec<f32>> {
         let value = prop_oneof![
@@ -231,8 +255,12 @@ mod tests {
     }
 
     /// All values of a bracket, by rank, and how many pixels count; the definition is a sort.
-    fn check<T: Pixel + std::fmt::Debug>(values: &[T], picks: [usize; 2], finite: bool) -> Result<(), TestCaseError> {
-        let mut sorted: Vec<T> = values.iter().copied().filter(|&v| counts(v, finite)).collect();
+    fn check<T: Pixel + std::fmt::Debug, S: Stored<T>>(
+        values: &[S],
+        picks: [usize; 2],
+        finite: bool,
+    ) -> Result<(), TestCaseError> {
+        let mut sorted: Vec<T> = values.iter().map(|&v| v.load()).filter(|&v| counts(v, finite)).collect();
         sorted.sort_by_key(|v| v.key());
         prop_assume!(!sorted.is_empty());
         let mut ends = picks.map(|p| p % sorted.len());
@@ -243,7 +271,7 @@ mod tests {
             sorted.iter().rposition(|v| v.key() == high.key()).unwrap(),
         );
         for level in Level::ALL.into_iter().filter(|level| level.available()) {
-            let bracket = Bracket { low, high, below: 0, at_low: 0, at_high: 0, inside: vec![] };
+            let bracket = Bracket { low, high, below: 0, at_low: 0, at_high: 0, inside: vec![], placed: 0 };
             let mut brackets = Brackets { each: vec![bracket], room: values.len(), full: false };
             let (a, b) = values.split_at(values.len() / 3);
             let mut other = brackets.fresh();
@@ -262,9 +290,11 @@ mod tests {
     proptest! {
         #[test]
         fn brackets_are_the_sorted_values_at_all_levels(values in floats(), picks: [usize; 2], finite: bool) {
-            check(&values, picks, finite)?;
-            check(&values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>(), picks, finite)?;
-            check(&values.iter().map(|&v| v as i32).collect::<Vec<_>>(), picks, finite)?;
+            check::<f32, _>(&values, picks, finite)?;
+            let foreign: Vec<_> = values.iter().map(|v| BigEndian(v.to_bits().to_be())).collect();
+            check::<f32, _>(&foreign, picks, finite)?;
+            check::<f64, _>(&values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>(), picks, finite)?;
+            check::<i32, _>(&values.iter().map(|&v| v as i32).collect::<Vec<_>>(), picks, finite)?;
         }
 
         #[test]

@@ -19,12 +19,13 @@ struct Limits {
     least: i32,
 }
 
-/// Counts values below `low`, equal to it and equal to `high` (unsigned keys), and collects those between.
+/// Counts values below `low`, equal to it and equal to `high` (unsigned keys), and collects those between. The values
+/// are the bits of float32, with their bytes in this machine's order or in the other one.
 ///
 /// The level must be available, and not the portable one.
-pub(super) fn scan(
+pub(super) fn scan<const SWAPPED: bool>(
     level: Level,
-    values: &[f32],
+    values: &[u32],
     finite: bool,
     [low, high]: [u32; 2],
     inside: &mut Vec<f32>,
@@ -41,14 +42,15 @@ pub(super) fn scan(
     // SAFETY: the level is available; there is room for all values and one vector more.
     let (mut counts, mut n) = unsafe {
         let to = inside.as_mut_ptr().add(start);
-        if level == Level::Avx512 { avx512(blocks, limits, to) } else { avx2(blocks, limits, to) }
+        if level == Level::Avx512 { avx512::<SWAPPED>(blocks, limits, to) } else { avx2::<SWAPPED>(blocks, limits, to) }
     };
-    for &v in rest {
-        let key = signed(v.to_bits() as i32);
+    for &bits in rest {
+        let bits = if SWAPPED { bits.swap_bytes() } else { bits };
+        let key = signed(bits as i32);
         counts[0] += u32::from((key >= least) & (key < low));
         counts[1] += u32::from(key == low);
         counts[2] += u32::from(key == high);
-        inside[start + n] = v;
+        inside[start + n] = f32::from_bits(bits);
         n += usize::from((key > low) & (key < high));
     }
     inside.truncate(start + n);
@@ -58,10 +60,17 @@ pub(super) fn scan(
     counts.map(u64::from)
 }
 
+/// The bytes of four integers, each the other way round.
+#[inline(always)]
+fn reversed() -> __m128i {
+    // SAFETY: SSE2 is part of x86-64.
+    unsafe { _mm_setr_epi8(3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12) }
+}
+
 /// # Safety
 /// `to` must have room for all values and 16 more.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
-unsafe fn avx512(blocks: &[[f32; 16]], limits: Limits, to: *mut f32) -> ([u32; 3], usize) {
+unsafe fn avx512<const SWAPPED: bool>(blocks: &[[u32; 16]], limits: Limits, to: *mut f32) -> ([u32; 3], usize) {
     let [low, high, least] = [limits.low, limits.high, limits.least].map(|k| _mm512_set1_epi32(k));
     let (magnitude, one) = (_mm512_set1_epi32(i32::MAX), _mm512_set1_epi32(1));
     let mut sums = [_mm512_setzero_si512(); 3];
@@ -69,6 +78,7 @@ unsafe fn avx512(blocks: &[[f32; 16]], limits: Limits, to: *mut f32) -> ([u32; 3
     for block in blocks {
         // SAFETY: a block is one vector.
         let v = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
+        let v = if SWAPPED { _mm512_shuffle_epi8(v, _mm512_broadcast_i32x4(reversed())) } else { v };
         let key = _mm512_xor_si512(v, _mm512_and_si512(_mm512_srai_epi32::<31>(v), magnitude));
         let below = _mm512_mask_cmplt_epi32_mask(_mm512_cmpge_epi32_mask(key, least), key, low);
         let at_low = _mm512_cmpeq_epi32_mask(key, low);
@@ -87,7 +97,7 @@ unsafe fn avx512(blocks: &[[f32; 16]], limits: Limits, to: *mut f32) -> ([u32; 3
 /// # Safety
 /// `to` must have room for all values.
 #[target_feature(enable = "avx2,bmi1,popcnt")]
-unsafe fn avx2(blocks: &[[f32; 16]], limits: Limits, to: *mut f32) -> ([u32; 3], usize) {
+unsafe fn avx2<const SWAPPED: bool>(blocks: &[[u32; 16]], limits: Limits, to: *mut f32) -> ([u32; 3], usize) {
     let [low, high, least] = [limits.low, limits.high, limits.least].map(|k| _mm256_set1_epi32(k));
     let magnitude = _mm256_set1_epi32(i32::MAX);
     let mut sums = [_mm256_setzero_si256(); 3];
@@ -95,6 +105,7 @@ unsafe fn avx2(blocks: &[[f32; 16]], limits: Limits, to: *mut f32) -> ([u32; 3],
     for half in blocks.as_flattened().as_chunks::<8>().0 {
         // SAFETY: half a block is one vector.
         let v = unsafe { _mm256_loadu_si256(half.as_ptr().cast()) };
+        let v = if SWAPPED { _mm256_shuffle_epi8(v, _mm256_broadcastsi128_si256(reversed())) } else { v };
         let key = _mm256_xor_si256(v, _mm256_and_si256(_mm256_srai_epi32::<31>(v), magnitude));
         let below = _mm256_andnot_si256(_mm256_cmpgt_epi32(least, key), _mm256_cmpgt_epi32(low, key));
         let (at_low, at_high) = (_mm256_cmpeq_epi32(key, low), _mm256_cmpeq_epi32(key, high));
@@ -104,8 +115,9 @@ unsafe fn avx2(blocks: &[[f32; 16]], limits: Limits, to: *mut f32) -> ([u32; 3],
         }
         let mut mask = _mm256_movemask_ps(_mm256_castsi256_ps(between)) as u32;
         while mask != 0 {
+            let bits = half[mask.trailing_zeros() as usize];
             // SAFETY: no more values are written than were read.
-            unsafe { *to.add(n) = half[mask.trailing_zeros() as usize] };
+            unsafe { *to.add(n) = f32::from_bits(if SWAPPED { bits.swap_bytes() } else { bits }) };
             mask &= mask - 1;
             n += 1;
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::SigmaClip;
 use crate::leveled::leveled;
 use crate::simd::Level;
-use crate::stored::row_of;
+use crate::stored::{prefetch, row_of};
 use crate::{Stored, View2};
 
 const BINS: usize = 256;
@@ -128,6 +128,10 @@ impl Pixels {
         self.values.clear();
         let mut columns = vec![];
         for y in ys {
+            // The next box begins where these rows go on, too far apart for the processor to expect it.
+            if let Some(row) = image.row(y) {
+                prefetch(&row[xs.end..row.len().min(xs.end + xs.len())]);
+            }
             let row = row_of(image, y, xs.clone(), &mut self.row);
             let masked = mask.map(|m| row_of(m, y, xs.clone(), &mut columns));
             let some_masked = masked.is_some_and(|m| m.iter().fold(false, |any, &m| any | m));
