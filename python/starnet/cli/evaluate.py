@@ -120,11 +120,11 @@ def evaluate(
             seed=seed,
             progress=callback,
         )
+    _print(evaluation)
     if json_file is not None:
         write_json(evaluation, json_file)
     if html is not None:
         write_report(evaluation, html, images=image or [])
-    _print(evaluation)
 
 
 def _print(evaluation: Evaluation) -> None:

@@ -138,10 +138,10 @@ class Painter:
             enlarged = _enlarged(labels[::step, ::step], zoom)
             marked = outlines(enlarged)
             drawn.append((marked, marked & np.isin(enlarged, own)))
-        for (marked, own), colour in zip(drawn, (TRUTH, PRED), strict=True):
+        for (marked, about), colour in zip(drawn, (TRUTH, PRED), strict=True):
             # Neighbours are there, but not what the picture is about.
             picture[marked] = (picture[marked] + 2 * np.array(colour)) // 4
-            picture[own] = colour
+            picture[about] = colour
         picture[drawn[0][1] & drawn[1][1]] = BOTH
         upright = picture if self._mosaic is not None and self._mosaic.origin == "upper" else picture[::-1]
         content = io.BytesIO()

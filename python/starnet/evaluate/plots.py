@@ -56,7 +56,7 @@ def draw_figures(methods: Sequence[Judgement], names: Sequence[str]) -> str:
     curve.set(ylim=(0, 1.02), xlabel="least IoU", ylabel="TP / (TP + FP + FN)")
     histogram.set(xlabel="IoU with the partner, 0 where none", ylabel="true objects that count")
     if len(methods) > 1:
-        bars.legend(frameon=False, fontsize=8)
+        figure.legend(*bars.get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False, fontsize=8)
     return _data_url(figure)
 
 
