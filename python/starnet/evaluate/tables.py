@@ -15,6 +15,7 @@ from starnet.errors import StarnetError
 from starnet.evaluate.runs import Ints
 from starnet.io.companions import Source
 from starnet.io.planes import first_line
+from starnet.outputs.catalog_files import read_catalog
 
 #: What columns of labels are called: by us in truth tables, by us in catalogs, by SExtractor.
 _LABELS = ("label", "id", "NUMBER")
@@ -77,7 +78,9 @@ def read_table(path: str | Path, labels: Ints, map_name: str) -> ObjectTable:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            table = Table.read(source.path, **options)
+            # astropy's reader of Parquet needs pandas, ours does not.
+            parquet = source.path.suffix == ".parquet"
+            table = read_catalog(source.path) if parquet else Table.read(source.path, **options)
     except Exception as error:  # each of the formats raises its own
         raise StarnetError(
             f"{source.path} cannot be read as a table ({first_line(error)}): give FITS, ECSV, Parquet or VOTable"
