@@ -183,6 +183,14 @@ def test_intervals_hold_the_value_and_follow_the_seed() -> None:
         assert low < one[name] < high
 
 
+def test_intervals_do_not_depend_on_the_draws_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, pred, _ = field(3)
+    whole = evaluate(pred, truth, resamples=50).summary()["intervals"]
+    monkeypatch.setattr("starnet.evaluate.blocks._DRAWN", 700)
+    parts = evaluate(pred, truth, resamples=50).summary()["intervals"]
+    assert all(parts[name] == pytest.approx(whole[name], abs=1e-12) for name in whole)
+
+
 def test_intervals_are_as_wide_as_the_scatter_of_fields() -> None:
     """The bootstrap of one field against many fields, for the part of sources that is found."""
     values, widths = [], []

@@ -14,6 +14,8 @@ from starnet.evaluate.runs import Ints
 
 #: Squares along a side of the map, if their size is not given, and the least size.
 _ALONG, _LEAST = 10, 32
+#: Squares, over all draws, that are in memory at once.
+_DRAWN = 1 << 22
 #: Percentiles of a 95 % interval.
 _INTERVAL = (2.5, 97.5)
 
@@ -80,13 +82,20 @@ def bootstrap(tallies: list[Tally], *, resamples: int, seed: int) -> list[dict[s
     ----------
     Efron & Tibshirani 1993, An Introduction to the Bootstrap; blocks: Kuensch 1989, Ann. Stat. 17, 1217.
     """
-    some = np.flatnonzero(sum(one.truths + one.preds + one.ignored[:, 0] for one in tallies) > 0)
+    some = np.flatnonzero(sum(one.truths + one.preds for one in tallies))
     if not len(some):
         return [{name: np.full(resamples, np.nan) for name in NAMES} for _ in tallies]
-    drawn = np.random.default_rng(seed).multinomial(len(some), np.full(len(some), 1 / len(some)), resamples)
-    weights = np.zeros((resamples, len(tallies[0].truths)))
-    weights[:, some] = drawn
-    return [one.weighted(weights).scores() for one in tallies]
+    filled = [one.part(some) for one in tallies]
+    rng = np.random.default_rng(seed)
+    at_once = max(1, _DRAWN // len(some))
+    drawn: list[list[dict[str, Floats]]] = []
+    for first in range(0, resamples, at_once):
+        count = min(at_once, resamples - first)
+        weights = rng.multinomial(len(some), np.full(len(some), 1 / len(some)), count).astype(np.float64)
+        drawn.append([one.weighted(weights).scores() for one in filled])
+    return [
+        {name: np.concatenate([scores[k][name] for scores in drawn]) for name in NAMES} for k in range(len(tallies))
+    ]
 
 
 def interval(values: Floats) -> list[float] | None:

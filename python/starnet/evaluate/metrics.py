@@ -93,6 +93,10 @@ class Tally:
     hits: Floats
     ignored: Floats
 
+    def part(self, which: Ints) -> Tally:
+        """Sums over some of the parts."""
+        return Tally(*(getattr(self, field.name)[which] for field in fields(self)))
+
     def weighted(self, weights: Floats) -> Tally:
         """Sums over the parts, each taken as often as `weights`, ``(..., parts)``, says."""
         return Tally(*(weights @ getattr(self, field.name) for field in fields(self)))
