@@ -153,7 +153,7 @@ def test_masks_are_read_and_compared_as_pycocotools_does(data: st.DataObject, tm
         content = as_coco(np.zeros(shape, np.int64), masks)
         if data.draw(st.booleans()):  # uncompressed
             for one in content["annotations"]:
-                one["segmentation"]["counts"] = decode_counts(one["segmentation"]["counts"]).tolist()
+                one["segmentation"]["counts"] = decode_counts([one["segmentation"]["counts"]])[0].tolist()
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps(content))
         sides.append((masks, read_coco(path)))
@@ -172,6 +172,21 @@ def test_masks_are_read_and_compared_as_pycocotools_does(data: st.DataObject, tm
             for begin, end in zip(mine.start[mine.label == i + 1], mine.stop[mine.label == i + 1], strict=True):
                 painted.ravel()[begin:end] = True
             assert np.array_equal(painted, mask)
+
+
+def test_masks_do_not_depend_on_how_many_are_decoded_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    masks = np.array([random_map(rng, (50, 60), 1) > 0 for _ in range(40)])
+    masks = masks[masks.any(axis=(1, 2))]
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(as_coco(np.zeros((50, 60), np.int64), masks)))
+    whole = read_coco(path).masks
+    for batch, chunk in ((1, 1), (7, 100), (40, 30), (1000, 5)):
+        monkeypatch.setattr("starnet.evaluate.coco._BATCH", batch)
+        monkeypatch.setattr("starnet.evaluate.coco._CHUNK", chunk)
+        parts = read_coco(path).masks
+        for name in ("label", "start", "stop"):
+            assert np.array_equal(getattr(whole, name), getattr(parts, name))
 
 
 def test_reading_paints_the_smallest_mask_on_top(tmp_path: Path) -> None:

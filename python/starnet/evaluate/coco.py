@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from starnet.errors import StarnetError
 from starnet.evaluate.runs import Ints, Runs
 from starnet.tiles import Box
 
-#: Mask pixels that are turned from columns into rows at once.
-_CHUNK = 1 << 22
+#: Masks that are decoded, and mask pixels that are turned from columns into rows, at once.
+_BATCH, _CHUNK = 1 << 14, 1 << 22
 
 
 @dataclass(frozen=True)
@@ -149,73 +149,108 @@ def _classes(content: Any, entries: list[dict[str, Any]], labels: list[int]) -> 
 def _masks(path: Path, entries: list[dict[str, Any]], labels: Ints, shape: tuple[int, int]) -> Runs:
     """All masks, along rows."""
     parts = [Runs(*np.empty((3, 0), np.int64))]
-    which, starts, stops, waiting = [], [], [], 0
-    for i, (start, stop) in enumerate(_columns(path, entries, shape)):
-        which.append(np.full(len(start), i))
-        starts.append(start)
-        stops.append(stop)
-        waiting += int((stop - start).sum())
-        if waiting >= _CHUNK or i + 1 == len(entries):
-            parts.append(_along_rows(np.concatenate(which), np.concatenate(starts), np.concatenate(stops), shape))
-            which, starts, stops, waiting = [], [], [], 0
+    for begin in range(0, len(entries), _BATCH):
+        mask, start, stop = _columns(path, entries[begin : begin + _BATCH], begin, shape)
+        pixels = np.cumsum(stop - start)
+        # Whole masks, as many as have about so many pixels.
+        group = np.searchsorted(mask, mask[np.searchsorted(pixels, np.arange(_CHUNK, pixels.max(initial=0), _CHUNK))])
+        for a, b in pairwise([0, *dict.fromkeys(group.tolist()), len(mask)]):
+            parts.append(_along_rows(mask[a:b], start[a:b], stop[a:b], shape))
     k, start, stop = (np.concatenate([getattr(one, field) for one in parts]) for field in ("label", "start", "stop"))
     order = np.argsort(start, kind="stable")
     return Runs(labels[k[order]], start[order], stop[order])
 
 
-def _columns(path: Path, entries: list[dict[str, Any]], shape: tuple[int, int]) -> Iterator[tuple[Ints, Ints]]:
-    """Where the runs of each mask begin and end, counted along columns: ``x * ny + y``."""
-    for i, entry in enumerate(entries):
-        encoding = _encoding(path, entry)
-        if tuple(encoding["size"]) != shape:
-            raise StarnetError(f"{path} has masks of other sizes than its image, {list(shape)}: mask {i + 1} of them")
-        try:
-            counts = decode_counts(encoding["counts"])
-        except (ValueError, TypeError, OverflowError):
-            counts = np.empty(0, np.int64)
-        if not len(counts) or counts.min() < 0 or counts.sum() != shape[0] * shape[1]:
-            raise StarnetError(f"{path} has a damaged mask, number {i + 1}: its runs are not those of {list(shape)}")
-        ends = np.cumsum(counts)
-        yield ends[: len(counts) // 2 * 2 : 2], ends[1::2]
+def _columns(path: Path, entries: list[dict[str, Any]], first: int, shape: tuple[int, int]) -> tuple[Ints, Ints, Ints]:
+    """Runs of some masks, the first of which has the number `first`: mask, and begin and end counted ``x * ny + y``."""
+    encodings = [_encoding(path, one) for one in entries]
+    other = next((k for k, one in enumerate(encodings) if tuple(one["size"]) != shape), None)
+    if other is not None:
+        raise StarnetError(
+            f"{path} has masks of other sizes than its image, {list(shape)}: mask {first + other + 1} of them"
+        )
+    size = shape[0] * shape[1]
+    counts, mask, sound = decode_counts([one["counts"] for one in encodings])
+    sound &= np.bincount(mask, counts, len(sound)) == size
+    sound[mask[(counts < 0) | (counts > size)]] = False
+    if not sound.all():
+        number = first + int(np.argmin(sound)) + 1
+        raise StarnetError(f"{path} has a damaged mask, number {number}: its runs are not those of {list(shape)}")
+    ends = np.cumsum(counts) - mask * size
+    # Sky, mask, sky, mask ...: of no length, too.
+    filled = np.flatnonzero((_rank(mask) % 2 == 1) & (counts > 0))
+    return first + mask[filled], ends[filled - 1], ends[filled]
 
 
-def decode_counts(counts: str | list[int]) -> Ints:
-    """Lengths of the runs of a mask: sky, mask, sky, ... along columns.
+def decode_counts(masks: list[str | list[int]]) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+    """Lengths of the runs of masks: sky, mask, sky, ... along columns.
 
     Parameters
     ----------
-    counts : str or list
-        COCO's compressed letters, or the numbers themselves.
+    masks : list of str or list
+        For each mask COCO's compressed letters, or the numbers themselves.
 
-    Raises
-    ------
-    ValueError
-        If the letters are no such code.
+    Returns
+    -------
+    counts : ndarray of int64
+        Those of all masks, one mask after the other.
+    mask : ndarray of int64
+        Which mask each belongs to, from 0.
+    sound : ndarray of bool
+        For each mask, whether it could be decoded.
 
     References
     ----------
     ``rleFrString`` in pycocotools' maskApi.c: six bits a letter from ``0`` on, of which the highest says that the
     number goes on; from the fourth number on, differences to the last but one.
     """
-    if not isinstance(counts, str):
-        return np.asarray(counts, np.int64).reshape(-1)
-    codes = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
-    if not len(codes):
-        return codes
+    sound = np.ones(len(masks), bool)
+    texts, numbers = [b"0"] * len(masks), {}
+    for k, one in enumerate(masks):
+        if isinstance(one, str) and one:
+            texts[k] = one.encode("utf-8", "replace")
+        elif isinstance(one, list) and all(type(n) is int and abs(n) < 1 << 60 for n in one):
+            numbers[k] = np.asarray(one, np.int64)
+        else:
+            sound[k] = False
+    length = np.array([len(text) for text in texts], np.int64)
+    codes = np.frombuffer(b"".join(texts), np.uint8).astype(np.int64) - 48
+    of_code = np.repeat(np.arange(len(masks)), length)
     last = codes & 0x20 == 0
-    if codes.min() < 0 or codes.max() > 63 or not last[-1]:
-        raise ValueError("no letters of a run-length encoding")
+    sound[of_code[(codes < 0) | (codes > 63)]] = False
+    final = np.cumsum(length) - 1
+    sound &= last[final]
+    last[final] = True
     ends = np.flatnonzero(last)
     begins = np.append(0, ends[:-1] + 1)
     digits = ends - begins + 1
-    if digits.max() > 12:
-        raise ValueError("a number of more than 60 bits")
-    place = np.arange(len(codes)) - np.repeat(begins, digits)
+    mask = of_code[ends]
+    sound[mask[digits > 12]] = False
+    digits = np.minimum(digits, 12)
+    place = np.minimum(_rank(np.repeat(np.arange(len(ends)), np.diff(np.append(begins, len(codes))))), 11)
     values = np.add.reduceat((codes & 31) << 5 * place, begins)
     values -= np.where(codes[ends] & 0x10 != 0, 1 << 5 * digits, 0)
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
-    return values
+    # The first number stands alone; of the others, the second, fourth ... are differences, and the third, fifth ...
+    rank = _rank(mask)
+    lane = 3 * mask + np.where(rank == 0, 0, 2 - rank % 2)
+    order = np.argsort(lane, kind="stable")
+    sums = np.cumsum(values[order])
+    begin = np.flatnonzero(np.append(True, np.diff(lane[order]) > 0))
+    values[order] = sums - np.repeat((sums - values[order])[begin], np.diff(np.append(begin, len(sums))))
+    if numbers:
+        plain = ~np.isin(mask, list(numbers))
+        values = np.concatenate([values[plain], *numbers.values()])
+        mask = np.concatenate([mask[plain], *(np.full(len(one), k) for k, one in numbers.items())])
+        order = np.argsort(mask, kind="stable")
+        values, mask = values[order], mask[order]
+    return values, mask, sound
+
+
+def _rank(group: Ints) -> Ints:
+    """How many of the same group come before each, where groups lie together."""
+    index = np.arange(len(group))
+    begins = np.append(True, np.diff(group) != 0)[: len(group)]
+    return index - np.maximum.accumulate(np.where(begins, index, 0))
 
 
 def _along_rows(mask: Ints, start: Ints, stop: Ints, shape: tuple[int, int]) -> Runs:
