@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,6 +63,13 @@ def test_faint_and_tiny_sources_are_neither_rewarded_nor_punished(tmp_path: Path
     assert (found["ap50"], found["completeness"], found["mean_iou"]) == (2 / 3, 1, 1)
     alone = evaluate(pred, truth, resamples=5).summary()
     assert (alone["n_truth"], alone["ap50"]) == (4, 4 / 5)
+
+
+def test_a_table_in_memory_will_do() -> None:
+    truth, pred, table = field(8)
+    found = evaluate(pred, truth, table=table, resamples=5).summary()
+    assert found["n_truth"] == ((table["snr"] >= 5) & (table["area"] >= 5)).sum() < len(table)
+    assert found["table"] == "the table"
 
 
 # Bins
@@ -222,6 +232,24 @@ def test_differences_are_paired() -> None:
 
 
 # What is written
+
+
+def test_what_is_heavy_is_imported_when_it_is_needed() -> None:
+    code = "import sys, starnet.evaluate.report; print([m for m in ('scipy', 'matplotlib') if m in sys.modules])"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "[]"
+
+
+@pytest.mark.parametrize(("module", "option"), [("scipy.optimize", []), ("matplotlib", ["--html", "out.html"])])
+def test_what_is_missing_is_named(
+    module: str, option: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fits.writeto("map.fits", np.eye(9, dtype=np.int32))
+    monkeypatch.setitem(sys.modules, module, None)
+    done = CliRunner().invoke(app, ["evaluate", "map.fits", "map.fits", *option])
+    assert done.exit_code == 2
+    assert "which is not installed: pip install 'starnet[evaluate]'" in done.stderr
 
 
 def test_json_has_the_figures_at_its_top(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ Images = Annotated[
     typer.Option(
         "--image",
         metavar="FILE",
-        help="Image below the outlines of the page's cut-outs; up to three, the reddest first.",
+        help="Image below the outlines of the page's cut-outs; may be repeated, up to three, the reddest first.",
         show_default=False,
     ),
 ]

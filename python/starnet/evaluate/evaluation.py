@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.table import Table
 from numpy.typing import NDArray
 
 from starnet import __version__
@@ -155,10 +156,10 @@ def evaluate(
     pred: Labels,
     truth: Labels,
     *,
-    table: str | Path | None = None,
+    table: str | Path | Table | None = None,
     against: Labels | None = None,
-    pred_table: str | Path | None = None,
-    against_table: str | Path | None = None,
+    pred_table: str | Path | Table | None = None,
+    against_table: str | Path | Table | None = None,
     block: int | None = None,
     resamples: int = 1000,
     seed: int = 0,
@@ -189,13 +190,13 @@ def evaluate(
     ----------
     pred, truth : str, Path or ndarray
         As for `starnet.evaluate.open_labels`.
-    table : str or Path, optional
+    table : str, Path or Table, optional
         Table of the true objects, one row for each ``label``. Objects with ``snr`` below 5 or ``area`` below 5 do not
         count ("don't care"); without a table all count. ``class``, ``overlap`` and ``mag_*`` make bins. A simulated
         field brings its own.
     against : str, Path or ndarray, optional
         The predictions of another method, to be compared.
-    pred_table, against_table : str or Path, optional
+    pred_table, against_table : str, Path or Table, optional
         Tables of the predictions; a run directory brings its own. For purity in bins, and for classes.
     block : int, optional
         Side of the squares that the bootstrap draws, in pixels; a tenth of the map's by default.

@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,14 @@ import numpy as np
 from starnet.errors import StarnetError
 from starnet.evaluate.bins import Bin
 from starnet.evaluate.evaluation import Judgement
-from starnet.evaluate.metrics import NAMES, PRECISION
+from starnet.evaluate.metrics import NAMES, PRECISION, Floats
+from starnet.evaluate.runs import Ints
 
 # Okabe & Ito's colours, which the colour-blind tell apart: the method, the other one.
 COLOURS = ("#0072b2", "#d55e00")
 _LINES = {"completeness": ("-", "o"), "mean_iou": ("--", "s"), "purity": (":", "^")}
+# What these are parts of.
+_COUNTED = {"completeness": "n_truth", "purity": "n_pred"}
 _TITLES = {"snr": "S/N", "area": "area [pixels]", "overlap": "part of the source that others hide"}
 
 
@@ -30,8 +32,12 @@ def check_matplotlib() -> None:
     StarnetError
         If matplotlib is not installed.
     """
-    if find_spec("matplotlib") is None:
-        raise StarnetError("--html needs matplotlib, which is not installed: pip install 'starnet[evaluate]'")
+    try:
+        import_module("matplotlib.figure")
+    except ImportError as error:
+        raise StarnetError(
+            "--html needs matplotlib, which is not installed: pip install 'starnet[evaluate]'"
+        ) from error
 
 
 def draw_figures(methods: Sequence[Judgement], names: Sequence[str]) -> str:
@@ -81,6 +87,9 @@ def draw_bins(methods: Sequence[Judgement]) -> str | None:
                 values = [getattr(bins.get(pair), key, None) for pair in limits]
                 y = np.array([np.nan if v is None else v for v in values])
                 if np.isfinite(y).any():
+                    if key in _COUNTED:
+                        trials = np.array([getattr(bins.get(pair), _COUNTED[key], None) or 0 for pair in limits])
+                        axis.vlines(range(len(y)), *_wilson(y, trials), color=COLOURS[i], linewidth=1)
                     axis.plot(y, line, marker=marker, color=COLOURS[i], markersize=4, label=None if i else key)
         axis.set_xticks(
             range(len(limits)), [_tick(found[pair]) for pair in limits], fontsize=7, rotation=30, ha="right"
@@ -102,6 +111,13 @@ def _tick(one: Bin) -> str:
     if one.high is None:
         return f"≥ {one.low:g}"
     return f"< {one.high:g}" if one.low is None else f"{one.low:g}-{one.high:g}"
+
+
+def _wilson(part: Floats, trials: Ints) -> tuple[Floats, Floats]:
+    """68 % interval of a part of some trials (Wilson 1927, J. Am. Stat. Assoc. 22, 209)."""
+    n = np.where(trials > 0, trials, np.nan)
+    middle, half = part + 1 / (2 * n), np.sqrt(part * (1 - part) / n + 1 / (4 * n * n))
+    return (middle - half) / (1 + 1 / n), (middle + half) / (1 + 1 / n)
 
 
 def _figure(width: float, height: float) -> Any:

@@ -109,7 +109,7 @@ def write_report(evaluation: Evaluation, path: str | Path, *, images: Sequence[s
         _plot(draw_figures(methods, names)),
     ]
     if (url := draw_bins(methods)) is not None:
-        body += ["<h2>By brightness, size and crowding</h2>", _plot(url)]
+        body += ["<h2>By brightness, size and crowding</h2>", _plot(url), "<p>Bars are 68 % intervals.</p>"]
     for one, name in zip((summary, summary["against"]), names, strict=False):
         body += [f"<details><summary>Numbers of {escape(name)}</summary>", *_bins(one["bins"]), "</details>"]
         if one["confusion"] is not None:

@@ -53,12 +53,12 @@ class ObjectTable:
         return column
 
 
-def read_table(path: str | Path, labels: Ints, map_name: str) -> ObjectTable:
+def read_table(source: str | Path | Table, labels: Ints, map_name: str) -> ObjectTable:
     """Read a table of the objects of a map.
 
     Parameters
     ----------
-    path : str or Path
+    source : str, Path or Table
         FITS (``FILE`` or ``FILE[HDU]``), ECSV, Parquet, VOTable, CSV: what `astropy.table.Table.read` knows.
     labels : ndarray of int64
         The labels of the map, ascending.
@@ -71,6 +71,16 @@ def read_table(path: str | Path, labels: Ints, map_name: str) -> ObjectTable:
         If the file cannot be read, has no column ``label`` (``id`` and ``NUMBER`` will do), or has not one row for each
         label.
     """
+    table, name = (source, "the table") if isinstance(source, Table) else _read(source, map_name)
+    key = next((column for column in _LABELS if column in table.colnames), None)
+    if key is None:
+        raise StarnetError(f"{name} has no column label: name so the one that holds the labels of {map_name}")
+    row = _rows(name, np.asarray(_plain(table[key])), labels, map_name)
+    columns = {one: _plain(table[one])[row] for one in table.colnames if one != key and table[one].ndim == 1}
+    return ObjectTable(name, columns, len(table) - len(row))
+
+
+def _read(path: str | Path, map_name: str) -> tuple[Table, str]:
     source = Source.parse(path)
     if not source.path.is_file():
         raise StarnetError(f"{source.path} does not exist: give the table of the objects of {map_name}")
@@ -85,27 +95,22 @@ def read_table(path: str | Path, labels: Ints, map_name: str) -> ObjectTable:
         raise StarnetError(
             f"{source.path} cannot be read as a table ({first_line(error)}): give FITS, ECSV, Parquet or VOTable"
         ) from error
-    key = next((name for name in _LABELS if name in table.colnames), None)
-    if key is None:
-        raise StarnetError(f"{source.path} has no column label: name so the one that holds the labels of {map_name}")
-    row = _rows(source.path, np.asarray(_plain(table[key])), labels, map_name)
-    columns = {name: _plain(table[name])[row] for name in table.colnames if name != key and table[name].ndim == 1}
-    return ObjectTable(str(source.path), columns, len(table) - len(row))
+    return table, str(source.path)
 
 
-def _rows(path: Path, numbers: NDArray[Any], labels: Ints, map_name: str) -> Ints:
+def _rows(name: str, numbers: NDArray[Any], labels: Ints, map_name: str) -> Ints:
     """The row of each label."""
     if numbers.dtype.kind != "f" or not np.array_equal(numbers, np.rint(numbers)):
-        raise StarnetError(f"{path} has labels that are no integers: give those of {map_name}")
+        raise StarnetError(f"{name} has labels that are no integers: give those of {map_name}")
     order = np.argsort(numbers, kind="stable")
     numbers = numbers[order]
     if (again := np.flatnonzero(np.diff(numbers) == 0)).size:
-        raise StarnetError(f"{path} has two rows for the label {int(numbers[again[0]])}: leave one of them")
+        raise StarnetError(f"{name} has two rows for the label {int(numbers[again[0]])}: leave one of them")
     at = np.searchsorted(numbers, labels)
     lost = np.append(numbers, np.nan)[at] != labels
     if lost.any():
         raise StarnetError(
-            f"{path} has no row for the label {labels[np.argmax(lost)]} of {map_name}"
+            f"{name} has no row for the label {labels[np.argmax(lost)]} of {map_name}"
             f"{f', and for {lost.sum() - 1} more' if lost.sum() > 1 else ''}: give the table that belongs to this map"
         )
     return order[at]
