@@ -74,18 +74,6 @@ Block = Annotated[
 Resamples = Annotated[int, typer.Option(min=1, help="Draws of the bootstrap.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap's random numbers.")]
 
-_ROWS = {
-    "pq": "PQ",
-    "sq": "SQ",
-    "rq": "RQ",
-    "ap50": "AP50",
-    "ap75": "AP75",
-    "ap": "AP .5:.95",
-    "mean_iou": "mean IoU",
-    "completeness": "completeness",
-    "purity": "purity",
-}
-
 
 def evaluate(
     pred: Pred,
@@ -153,6 +141,7 @@ def _figures(summary: dict[str, Any]) -> Table:
     from rich import box
     from rich.table import Table
 
+    from starnet.evaluate.metrics import NAMES
     from starnet.evaluate.report import plain_figures
 
     other, differences = summary["against"], summary["differences"]
@@ -161,7 +150,7 @@ def _figures(summary: dict[str, Any]) -> Table:
     table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
-    for key, name in _ROWS.items():
+    for key, name in NAMES.items():
         cells = [name]
         for one in (summary, other) if other else (summary,):
             cells += [_figure(one[key]), _interval(one["intervals"][key])]

@@ -22,7 +22,18 @@ _AT_50, _AT_75 = 1, 6
 #: Sources of less S/N or fewer pixels are neither rewarded nor punished.
 LEAST_SNR, LEAST_AREA = 5, 5
 
-NAMES = ("pq", "sq", "rq", "ap50", "ap75", "ap", "mean_iou", "completeness", "purity")
+#: The figures, and what people call them.
+NAMES = {
+    "pq": "PQ",
+    "sq": "SQ",
+    "rq": "RQ",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap": "AP .5:.95",
+    "mean_iou": "mean IoU",
+    "completeness": "completeness",
+    "purity": "purity",
+}
 
 
 @dataclass(frozen=True)

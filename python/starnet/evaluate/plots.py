@@ -56,7 +56,7 @@ def draw_figures(methods: Sequence[Judgement], names: Sequence[str]) -> str:
         curve.plot(PRECISION, hits / whole, "o-", color=COLOURS[i], markersize=4)
         iou = method.matches.truth_iou[method.matches.counts]
         histogram.hist(iou, np.arange(21) / 20, color=COLOURS[i], histtype="step" if i else "bar", linewidth=2)
-    bars.set_yticks(range(len(NAMES)), [key.replace("_", " ") for key in NAMES])
+    bars.set_yticks(range(len(NAMES)), list(NAMES.values()))
     bars.invert_yaxis()
     bars.set(xlim=(0, 1.02), xlabel="value and 95 % interval")
     curve.set(ylim=(0, 1.02), xlabel="least IoU", ylabel="TP / (TP + FP + FN)")
@@ -101,9 +101,7 @@ def draw_bins(methods: Sequence[Judgement]) -> str | None:
         import_module("matplotlib.lines").Line2D([], [], color="0.3", linestyle=line, marker=marker, markersize=4)
         for line, marker in _LINES.values()
     ]
-    figure.legend(
-        lines, [key.replace("_", " ") for key in _LINES], loc="outside upper left", ncols=3, frameon=False, fontsize=8
-    )
+    figure.legend(lines, [NAMES[key] for key in _LINES], loc="outside upper left", ncols=3, frameon=False, fontsize=8)
     return _data_url(figure)
 
 

@@ -149,8 +149,8 @@ def _figures(summary: dict[str, Any]) -> str:
     head = ["", "value", "95 % interval"]
     head += ["against", "95 % interval", "difference", "95 % interval", "better in"] if other else []
     rows = []
-    for name in NAMES:
-        row = [name.replace("_", " ")]
+    for name, title in NAMES.items():
+        row = [title]
         for one in (summary, other) if other else (summary,):
             row += [_number(one[name]), _interval(one["intervals"][name])]
         if differences:
