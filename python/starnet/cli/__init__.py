@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from starnet.cli.bench import bench
 from starnet.cli.demo import demo
+from starnet.cli.evaluate import evaluate
 from starnet.cli.info import info
 from starnet.cli.preprocess import preprocess
 from starnet.cli.segment import segment
@@ -59,6 +60,7 @@ app.command()(preprocess)
 app.command()(info)
 app.command()(demo)
 app.command()(bench)
+app.command()(evaluate)
 
 
 def _version(wanted: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ def write_overlay(
     canvas.save(path, origin=origin)
 
 
-def outlines(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+def outlines(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
     """Mark the pixels of objects that touch, by a side, a pixel of something else.
 
     Parameters
