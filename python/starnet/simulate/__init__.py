@@ -1,0 +1,1 @@
+"""Simulated skies with exact truth."""
