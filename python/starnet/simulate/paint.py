@@ -105,11 +105,9 @@ class Painter:
         sources, components : ndarray
             As `starnet.simulate.population.Population` has them.
         """
-        point = components["n"] == 0
-        n = np.where(point, 1.0, components["n"]).astype(float)[:, None]
-        re = np.where(point, 1e-3, components["re"]).astype(float)[:, None]
-        q = np.where(point, 1.0, components["q"]).astype(float)[:, None]
-        pa = components["pa"].astype(float)[:, None]
+        point = (components["n"] == 0)[:, None]
+        n, re, q, pa = (components[name].astype(float)[:, None] for name in ("n", "re", "q", "pa"))
+        n, re, q = np.where(point, 1.0, n), np.where(point, 1e-3, re), np.where(point, 1.0, q)
         level = _EDGE * self.sigma / np.maximum(components["flux"], 1e-300)  # per pixel, of unit flux; (ncomp, nband)
         own = re * shapes.isophote(n, level * re**2 * q)
         spread = np.where(point, _radius(self._spikes, level), _radius(self._wings, level) + re)
