@@ -1,1 +1,7 @@
 """Simulated skies with exact truth."""
+
+from starnet.simulate.field import Field, Truth, Window
+from starnet.simulate.presets import PRESETS, Band, Preset, load_preset
+from starnet.simulate.writing import survey, write
+
+__all__ = ["PRESETS", "Band", "Field", "Preset", "Truth", "Window", "load_preset", "survey", "write"]

@@ -116,6 +116,8 @@ class Field:
         default_factory=OrderedDict, init=False, repr=False, compare=False
     )
 
+    _spectra: dict[int, list[NDArray[np.float64]]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
     def __post_init__(self) -> None:
         if min(self.size) < 1:
             raise StarnetError(f"a field of {self.size[1]} x {self.size[0]} pixels cannot be made: give a larger size")
@@ -215,7 +217,7 @@ class Field:
 
     @property
     def truth_dtype(self) -> np.dtype[Any]:
-        """A row of `Truth`: source, S/N of the optimal filter, pixels of its mask, whether it saturates."""
+        """A row of `Truth`: source, S/N of the optimal filter, pixels and box (y0, y1, x0, x1) of its mask, saturation."""
         nband = len(self.preset.bands)
         return np.dtype(
             [
@@ -232,6 +234,7 @@ class Field:
                 ("parent", "i4"),
                 ("snr", "f4"),
                 ("full_area", "i8"),
+                ("box", "i4", (4,)),
                 ("saturated", "?"),
             ]
         )
@@ -245,6 +248,12 @@ class Field:
                 covered = self.artefacts.coverage(band, inside)
                 ivar[band][inside.slices_in(box)] = covered / self.noise.sigma(band, inside) ** 2
         return ivar
+
+    def power(self, side: int) -> list[NDArray[np.float64]]:
+        """Power spectrum of each band's noise, (side, side // 2 + 1), for unit variance."""
+        if side not in self._spectra:
+            self._spectra[side] = [self.noise.power(band, side) for band in range(len(self.preset.bands))]
+        return self._spectra[side]
 
     def _observe(self, box: Box, model: Float32, ivar: Float32) -> tuple[Float32, Float32]:
         """Add sky and noise, and damage the image."""
@@ -315,6 +324,7 @@ class _Ledger:
         self._saturation = [10 ** (-0.4 * (band.saturation - band.zero_point)) for band in field.preset.bands]
         self._snr = np.zeros(len(scene.sources))
         self._saturated = np.zeros(len(scene.sources), bool)
+        self._boxes = np.zeros((len(scene.sources), 4), np.int32)
         self._masks: dict[int, NDArray[np.int64]] = {}
 
     def enter(self, indices: NDArray[np.int64], pixels: Float32, ivar: Float32) -> None:
@@ -326,14 +336,17 @@ class _Ledger:
         places = [_box(self.scene.layout, index) for index in indices.tolist()]
         around = np.stack([self._ivar(place, ivar) for place in places])
         side = pixels.shape[-1]
-        power = [self.field.noise.power(band, side) for band in range(pixels.shape[1])]
+        power = self.field.power(side)
         self._snr[indices] = truth.signal_to_noise(pixels, around, power)
         self._saturated[indices] = (pixels.max(axis=(2, 3)) > self._saturation).any(axis=1)
         for index, place, flux, weight in zip(indices.tolist(), places, pixels, around, strict=True):
-            mask = truth.detection(flux, weight) > 1
-            if mask.any():
-                inside = place.clip(self.field.size)
-                self._masks[index] = truth.run_lengths(mask[inside.slices_in(place)], inside, self.field.size)
+            seen = truth.detection(flux, weight) > 1
+            if seen.any():  # only inside the field: the inverse variance is 0 elsewhere
+                rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+                box = Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+                mask, box = seen[box.slices], box.shift(place.y0, place.x0)
+                self._boxes[index] = box.y0, box.y1, box.x0, box.x1
+                self._masks[index] = truth.run_lengths(mask, box, self.field.size)
 
     def close(self) -> tuple[NDArray[np.void], list[NDArray[np.int64]]]:
         """Rows and masks, in the order of the labels."""
@@ -342,8 +355,9 @@ class _Ledger:
         for name in ("y", "x", "kind", "flux", "n", "re", "q", "pa", "z"):
             rows[name] = self.scene.sources[name][own]
         rows["label"], rows["parent"] = self.scene.labels[own], self.scene.parents[own]
-        rows["snr"], rows["saturated"] = self._snr[own], self._saturated[own]
-        masks = [self._masks.get(index, np.array([self.box.size])) for index in own.tolist()]
+        rows["snr"], rows["saturated"], rows["box"] = self._snr[own], self._saturated[own], self._boxes[own]
+        empty = np.array([self.field.whole.size])
+        masks = [self._masks.get(index, empty) for index in own.tolist()]
         rows["full_area"] = [int(counts[1::2].sum()) for counts in masks]
         return rows, masks
 
