@@ -16,6 +16,7 @@ from starnet.cli.demo import demo
 from starnet.cli.info import info
 from starnet.cli.preprocess import preprocess
 from starnet.cli.segment import segment
+from starnet.cli.simulate import simulate
 from starnet.errors import StarnetError
 
 __all__ = ["app", "main"]
@@ -58,6 +59,7 @@ app.command()(segment)
 app.command()(preprocess)
 app.command()(info)
 app.command()(demo)
+app.command()(simulate)
 app.command()(bench)
 
 

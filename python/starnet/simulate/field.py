@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,11 +108,14 @@ class Field:
         ``(ny, nx)`` in pixels.
     seed : int
         The same seed makes the same field, whichever windows of it are made, and where.
+    stamps : Path, optional
+        A GalSim ``RealGalaxyCatalog``, whose galaxies take the place of some of the analytic ones.
     """
 
     preset: Preset
     size: tuple[int, int]
     seed: int
+    stamps: Path | None = None
     _cells: OrderedDict[tuple[int, int], _Scene] = field(
         default_factory=OrderedDict, init=False, repr=False, compare=False
     )
@@ -123,7 +127,7 @@ class Field:
             raise StarnetError(f"a field of {self.size[1]} x {self.size[0]} pixels cannot be made: give a larger size")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Field, (self.preset, self.size, self.seed)
+        return Field, (self.preset, self.size, self.seed, self.stamps)
 
     @property
     def whole(self) -> Box:

@@ -27,6 +27,7 @@ from starnet.outputs.fits_blocks import header_bytes, padding
 from starnet.outputs.segmentation_map import write_segmentation_map
 from starnet.simulate.field import Field
 from starnet.simulate.population import CLASSES
+from starnet.simulate.presets import Preset
 from starnet.simulate.truth import compress_runs
 from starnet.tiles import Box, TileGrid
 from starnet.workers import pool
@@ -372,11 +373,21 @@ def _write_masks(path: Path, catalog: _Catalog, image: str) -> None:
         file.write("\n]}\n")
 
 
+def to_yaml(preset: Preset) -> str:
+    """A preset as YAML, as `starnet.simulate.load_preset` reads it."""
+    return yaml.safe_dump(_plain(preset), sort_keys=False, allow_unicode=True)
+
+
+def _plain(preset: Preset) -> Any:
+    return json.loads(json.dumps(asdict(preset)))  # lists for tuples
+
+
 def _settings(field: Field) -> str:
     settings = {
         "size": list(field.size),
         "seed": field.seed,
+        "stamps": str(field.stamps) if field.stamps is not None else None,
         "versions": {"starnet": __version__} | {name: version(name) for name in ("numpy", "scipy", "galsim")},
-        "preset": json.loads(json.dumps(asdict(field.preset))),
+        "preset": _plain(field.preset),
     }
     return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
