@@ -22,7 +22,7 @@ def _size(text: str) -> tuple[int, int]:
     """``(ny, nx)`` of ``2048`` or ``4096x2048`` (width x height)."""
     match = re.fullmatch(r"([1-9]\d*)(?:[xX]([1-9]\d*))?", text.strip())
     if match is None:
-        raise typer.BadParameter(f"'{text}' is no size: write 2048, or 4096x2048 for width x height.")
+        raise StarnetError(f"--size {text} is no size: write 2048, or 4096x2048 for width x height")
     return int(match[2] or match[1]), int(match[1])
 
 
@@ -33,9 +33,7 @@ Output = Annotated[
 PresetName = Annotated[
     str, typer.Option("--preset", metavar="NAME|FILE.yaml", help="Survey to imitate; --list names them.")
 ]
-Size = Annotated[
-    tuple[int, int], typer.Option(parser=_size, metavar="N|NXxNY", help="Side, or width x height, in pixels.")
-]
+Size = Annotated[str, typer.Option(metavar="N|NXxNY", help="Side, or width x height, in pixels.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed makes the same bytes.")]
 Bands = Annotated[
     str | None,
@@ -45,7 +43,7 @@ Psf = Annotated[
     list[str] | None,
     typer.Option(
         metavar="BAND=FILE.fits",
-        help="Image of a band's point-spread function at the pixel scale, instead of the preset's optics; may be repeated.",
+        help="Image of a band's point-spread function at the mosaic's pixel scale; may be repeated.",
         show_default=False,
     ),
 ]
@@ -66,7 +64,7 @@ def simulate(
     output: Output = None,
     *,
     preset: PresetName = "candels-deep",
-    size: Size = "2048",  # type: ignore[assignment]  # parsed as on the command line
+    size: Size = "2048",
     seed: Seed = 1,
     bands: Bands = None,
     psf: Psf = None,
@@ -96,10 +94,11 @@ def simulate(
         return
     if output is None:
         raise StarnetError("nowhere to write to: name a directory with -o DIR")
-    field = sky.Field(chosen, size, seed, stamps)
+    field = sky.Field(chosen, _size(size), seed, stamps)
     start = time.perf_counter()
     with progress(quiet=quiet) as callback:
-        outputs = sky.write(field, output, workers=workers or os.cpu_count() or 1, overwrite=overwrite, progress=callback)
+        workers = workers or os.cpu_count() or 1
+        outputs = sky.write(field, output, workers=workers, overwrite=overwrite, progress=callback)
     print_outputs(outputs, {"simulate": time.perf_counter() - start}, peak_memory(), pixels=field.whole.size)
 
 

@@ -221,7 +221,7 @@ class Field:
 
     @property
     def truth_dtype(self) -> np.dtype[Any]:
-        """A row of `Truth`: source, S/N of the optimal filter, pixels and box (y0, y1, x0, x1) of its mask, saturation."""
+        """A row of `Truth`: a source, its optimal S/N, the pixels and box (y0, y1, x0, x1) of its mask, saturation."""
         nband = len(self.preset.bands)
         return np.dtype(
             [
@@ -287,7 +287,7 @@ class Field:
         return _Scene(
             np.concatenate([cell.sources for cell in cells]),
             components,
-            Layout(*(np.concatenate([getattr(cell.layout, name) for cell in cells]) for name in Layout.__annotations__)),
+            Layout.concatenate([cell.layout for cell in cells]),
             np.concatenate([cell.labels for cell in cells]),
             np.concatenate([cell.parents for cell in cells]),
         )
@@ -301,7 +301,7 @@ class Field:
         sources = population.sources
         if len(sources) >= LARGEST_CELL:
             raise StarnetError(
-                f"{len(sources)} sources in {CELL} x {CELL} pixels are too many to label: choose a brighter faintest magnitude"
+                f"{len(sources)} sources in {CELL} x {CELL} pixels are too many: choose a brighter faintest magnitude"
             )
         columns = -(-self.size[1] // CELL) + 2 * _MARGIN
         number = (cell[0] + _MARGIN) * columns + cell[1] + _MARGIN

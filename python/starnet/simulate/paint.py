@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,13 +48,15 @@ class Layout:
     side: NDArray[np.int64]
     oversample: NDArray[np.int64]
 
+    @classmethod
+    def concatenate(cls, layouts: Sequence[Layout]) -> Layout:
+        """The layouts of several sets of sources as one."""
+        return cls(*(np.concatenate([getattr(one, name) for one in layouts]) for name in cls.__annotations__))
+
     def reaching(self, box: Box) -> NDArray[np.bool_]:
         """Whose stamps share pixels with the box."""
         return np.asarray(
-            (self.y0 < box.y1)
-            & (self.y0 + self.side > box.y0)
-            & (self.x0 < box.x1)
-            & (self.x0 + self.side > box.x0)
+            (self.y0 < box.y1) & (self.y0 + self.side > box.y0) & (self.x0 < box.x1) & (self.x0 + self.side > box.x0)
         )
 
 
@@ -117,7 +120,8 @@ class Painter:
             np.maximum(own * np.sqrt(sin2 + q**2 * cos2), spread).max(axis=1) + np.abs(components["dy"]),
         )
         # Power beyond Nyquist's frequency: that of a point source, times what the profile leaves of it there.
-        seen = np.abs(self._interpolate(self._row(n[:, 0])[:, None], (1.3 * np.pi * re * np.sqrt(q)).astype(np.float32) ** 2))
+        squared = ((1.3 * np.pi * re) ** 2 * q).astype(np.float32)
+        seen = np.abs(self._interpolate(self._row(n[:, 0])[:, None], squared))
         alias = (components["flux"] / self.sigma * self._aliases * seen).max(axis=1)
 
         halves, aliases = np.zeros(len(sources)), np.zeros(len(sources))
@@ -161,7 +165,7 @@ class Painter:
                 )
                 yield Stamps(index, self._make(rows, centre, side, oversample))
 
-    def _make(self, components: NDArray[np.void], centre: NDArray[np.float64], side: int, oversample: int) -> Float32:
+    def _make(self, components: NDArray[np.void], centre: NDArray[Any], side: int, oversample: int) -> Float32:
         """Stamps of sources with as many components each, ``components`` (nstamp, ncomp)."""
         from scipy.fft import irfft2
 
@@ -188,7 +192,7 @@ class Painter:
         return pixels
 
     def _component(
-        self, components: NDArray[np.void], centre: NDArray[np.float64], side: int, oversample: int
+        self, components: NDArray[np.void], centre: NDArray[Any], side: int, oversample: int
     ) -> tuple[Float32, Float32]:
         """Real and imaginary part of the transform of a component of unit flux, before the optics."""
         points = side * oversample
@@ -223,7 +227,7 @@ class Painter:
     def _row(self, n: NDArray[np.floating]) -> NDArray[np.int32]:
         """Where the table of a Sersic index starts."""
         nearest = np.abs(self._indices - np.asarray(n, float)[:, None]).argmin(axis=1)
-        return (nearest * (shapes.LARGEST * shapes.STEPS + 1)).astype(np.int32)
+        return np.asarray(nearest * (shapes.LARGEST * shapes.STEPS + 1), np.int32)
 
     def _interpolate(self, row: NDArray[np.int32], squared: Float32) -> Float32:
         """Value of the transforms at squared frequencies; `squared` is overwritten."""
@@ -253,7 +257,7 @@ def _fold(spectrum: Complex64) -> Complex64:
 
 @dataclass(frozen=True)
 class _Optics:
-    """What is visible of a point source of unit flux: mean and greatest surface brightness beyond a radius, aliasing."""
+    """A point source of unit flux: its mean and its greatest brightness beyond a radius, what is aliased."""
 
     wings: NDArray[np.float64]
     spikes: NDArray[np.float64]
@@ -272,9 +276,8 @@ class _Optics:
         np.maximum.at(greatest, ring, image)
         k = np.abs(np.fft.fftfreq(points, 1 / points))
         beyond = (k[:, None] > side // 2) | (k[None, : points // 2 + 1] > side // 2)
-        return cls(*(_falling(profile[: side // 2]) for profile in (mean, greatest)), 2 * float(
-            np.abs(transfer)[beyond].sum()
-        ) / side**2)
+        alias = 2 * float(np.abs(transfer)[beyond].sum()) / side**2
+        return cls(_falling(mean[: side // 2]), _falling(greatest[: side // 2]), alias)
 
 
 def _falling(profile: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -287,4 +290,5 @@ def _falling(profile: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _radius(profiles: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
     """Radius beyond which a point source is fainter than a level, per component and band."""
-    return np.stack([np.searchsorted(-profile, -level[:, i]) for i, profile in enumerate(profiles)], axis=1).astype(float)
+    columns = [np.searchsorted(-profile, -level[:, i]) for i, profile in enumerate(profiles)]
+    return np.stack(columns, axis=1).astype(float)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from starnet.errors import StarnetError
 
 # Tables are linear in the square root of the frequency: fine at small ones, wide enough for the largest galaxies, and a
-# square root has the same bits on every machine. The step keeps the interpolation's error below 3e-5; GalSim's own tables
-# have steps of 2e-4 where their series ends.
+# square root has the same bits on every machine. The step keeps the interpolation's error below 3e-5; GalSim's own
+# tables jump by 2e-4 where their series ends.
 STEPS = 128
 LARGEST = 64  # root of (frequency in rad / px times half-light radius in px)
 

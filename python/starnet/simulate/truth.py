@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,8 @@ def detection(pixels: Float32, ivar: Float32) -> Float32:
     """
     signal = np.einsum("byx,byx->yx", pixels, ivar)
     total = ivar.sum(axis=0)
-    return np.divide(signal, np.sqrt(total), out=np.zeros_like(signal), where=total > 0)
+    result: Float32 = np.divide(signal, np.sqrt(total), out=np.zeros_like(signal), where=total > 0)
+    return result
 
 
 def signal_to_noise(pixels: Float32, ivar: Float32, power: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -124,8 +126,8 @@ def run_lengths(mask: NDArray[np.bool_], box: Box, shape: tuple[int, int]) -> ND
 def compress_runs(masks: Sequence[NDArray[np.int64]]) -> list[str]:
     """Compressed RLE of masks, as in COCO's annotations.
 
-    Counts are differences to the last but one (from the fourth on) in groups of five bits, lowest first, with a sixth that
-    says whether more follow, as characters from ``0`` on (``rleToString`` of the COCO API, Lin et al. 2014).
+    Counts are differences to the last but one (from the fourth on) in groups of five bits, lowest first, with a sixth
+    that says whether more follow, as characters from ``0`` on (``rleToString`` of the COCO API, Lin et al. 2014).
 
     Parameters
     ----------
@@ -147,7 +149,7 @@ def compress_runs(masks: Sequence[NDArray[np.int64]]) -> list[str]:
     ends = np.cumsum((characters > 0).sum(axis=1))
     text = characters[characters > 0].tobytes().decode("ascii")
     last = [0, *ends[np.cumsum([len(counts) for counts in masks]) - 1].tolist()]
-    return [text[start:end] for start, end in zip(last[:-1], last[1:], strict=True)]
+    return [text[start:end] for start, end in pairwise(last)]
 
 
 def _deltas(counts: NDArray[np.int64]) -> NDArray[np.int64]:

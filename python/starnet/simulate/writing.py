@@ -47,8 +47,8 @@ def write(
 ) -> dict[str, Path]:
     """Write a field, block by block.
 
-    The same field makes the same bytes, for any number of workers. Memory is some 150 bytes a pixel and band of a block,
-    for each worker, and a kilobyte a source.
+    The same field makes the same bytes, for any number of workers. Memory is some 150 bytes a pixel and band of a
+    block, for each worker, and a kilobyte a source.
 
     Parameters
     ----------
@@ -92,10 +92,9 @@ def write(
     with ExitStack() as stack:
         partial = {kind: stack.enter_context(replacing(path)) for kind, path in outputs.items() if kind != "labels"}
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".labels-", dir=directory)))
-        images = [_Plane.make(partial[band.name], field, _band_header(field, i)) for i, band in enumerate(field.preset.bands)]
+        images = [_Plane.make(partial[name], field, _band_header(field, i)) for i, name in enumerate(names)]
         weights = [
-            _Plane.make(partial[f"weight of {band.name}"], field, _weight_header(field, i))
-            for i, band in enumerate(field.preset.bands)
+            _Plane.make(partial[f"weight of {name}"], field, _weight_header(field, i)) for i, name in enumerate(names)
         ]
         labels = _Plane.make(scratch / "labels", field)
         catalog = _collect(_Job(field, images, weights, labels), workers, progress)
