@@ -32,7 +32,7 @@ from starnet.simulate.truth import compress_runs
 from starnet.tiles import Box, TileGrid
 from starnet.workers import pool
 
-BLOCK = 1024  # side of the windows that are made at a time, in pixels
+BLOCK = 1024
 
 Progress = Callable[[str, int, int], None]
 
@@ -42,12 +42,13 @@ def write(
     directory: str | Path,
     *,
     workers: int = 1,
+    block: int = BLOCK,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Path]:
     """Write a field, block by block.
 
-    The same field makes the same bytes, for any number of workers. Memory is some 150 bytes a pixel and band of a
+    The same field makes the same bytes, for any number of workers and any blocks. Memory is some 150 bytes a pixel and band of a
     block, for each worker, and a kilobyte a source.
 
     Parameters
@@ -60,6 +61,8 @@ def write(
         ``simulation.yaml`` (how it was made).
     workers : int
         Processes.
+    block : int
+        Side of the windows that are made at a time, in pixels.
     overwrite : bool
         Replace files that are there.
     progress : callable, optional
@@ -97,7 +100,7 @@ def write(
             _Plane.make(partial[f"weight of {name}"], field, _weight_header(field, i)) for i, name in enumerate(names)
         ]
         labels = _Plane.make(scratch / "labels", field)
-        catalog = _collect(_Job(field, images, weights, labels), workers, progress)
+        catalog = _collect(_Job(field, TileGrid(field.size, block), images, weights, labels), workers, progress)
 
         def rows(y0: int, y1: int) -> NDArray[np.int32]:
             return catalog.number(labels.read(y0, y1))
@@ -111,7 +114,7 @@ def write(
 
 def survey(field: Field, *, workers: int = 1, progress: Progress | None = None) -> Table:
     """The truth table of a field, as `write` writes it, without writing anything."""
-    return _collect(_Job(field, [], [], None), workers, progress).table()
+    return _collect(_Job(field, TileGrid(field.size, BLOCK), [], [], None), workers, progress).table()
 
 
 @dataclass(frozen=True)
@@ -153,13 +156,10 @@ class _Job:
     """What a worker does: makes a block, fills the files, and tells of the sources."""
 
     field: Field
+    grid: TileGrid
     images: list[_Plane]
     weights: list[_Plane]
     labels: _Plane | None
-
-    @property
-    def grid(self) -> TileGrid:
-        return TileGrid(self.field.size, BLOCK)
 
     def block(self, index: int) -> _Block:
         """Make a block."""
