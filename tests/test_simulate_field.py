@@ -21,7 +21,7 @@ from starnet.errors import StarnetError
 from starnet.mosaic import Mosaic
 from starnet.outputs.segmentation_map import read_segmentation_map
 from starnet.simulate import Field, Window, load_preset, survey, write
-from starnet.simulate.truth import detection, signal_to_noise
+from starnet.simulate.truth import detection, detection_weights, signal_to_noise
 from starnet.tiles import Box, TileGrid
 
 SIZE = (220, 300)
@@ -77,7 +77,7 @@ def test_another_seed_makes_another_field(field: Field, whole: Window) -> None:
 
 
 def test_the_number_of_processes_and_the_blocks_change_no_byte(field: Field, written: Path, tmp_path: Path) -> None:
-    outputs = write(field, tmp_path, block=100, workers=2)
+    outputs = write(field, tmp_path, block=100, workers=2).outputs
     names = sorted(path.name for path in written.iterdir())
     assert names == sorted(path.name for path in outputs.values())
     assert filecmp.cmpfiles(written, tmp_path, names, shallow=False)[1:] == ([], [])
@@ -119,7 +119,8 @@ def test_truth_by_brute_force(field: Field, written: Path) -> None:
     labels, full = read_segmentation_map(written / "truth_segmentation.fits").labels, masks(written)
     table = Table.read(written / "truth.fits")
     assert len(table) > 10
-    alone = np.stack([detection(image, field.inverse_variance(field.whole)) for image in _each_alone(field)])
+    weights = detection_weights(field.inverse_variance(field.whole))
+    alone = np.stack([detection(image, weights) for image in _each_alone(field)])
     most = alone.max(axis=0)
     owner = alone.argmax(axis=0)
     np.testing.assert_array_equal(labels > 0, most > 1)
@@ -160,7 +161,7 @@ def test_boxes_hold_their_masks(written: Path) -> None:
 
 
 def test_the_optimal_filter_has_the_scatter_that_its_signal_to_noise_says(field: Field) -> None:
-    """On the field's own noise: filtered by ``D / P``, it scatters by S/N, where the source itself gives S/N squared."""
+    """On the field's noise, filtered by ``D / P``, it scatters by S/N, where the source itself gives S/N squared."""
     side, band = 48, 0
     y, x = np.mgrid[:side, :side] - side / 2
     flux = np.exp(-(y**2 + x**2) / 8).astype(np.float32)

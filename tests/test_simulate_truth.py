@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 
-from starnet.simulate.truth import LabelMap, compress_runs, detection, run_lengths, signal_to_noise
+from starnet.simulate.truth import LabelMap, compress_runs, detection, detection_weights, run_lengths, signal_to_noise
 from starnet.tiles import Box
 
 
@@ -69,7 +69,7 @@ def test_detection_image_is_the_weighted_mean_over_its_noise(seed: int) -> None:
             weights = ivar[seen, y, x]
             mean = (weights * flux[seen, y, x]).sum() / weights.sum()
             expected[y, x] = mean * np.sqrt(weights.sum())
-    np.testing.assert_allclose(detection(flux, ivar), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(detection(flux, detection_weights(ivar)), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_signal_to_noise_is_that_of_the_optimal_filter() -> None:

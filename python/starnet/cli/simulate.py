@@ -11,7 +11,7 @@ import typer
 
 from starnet.cli import options
 from starnet.cli.progress import progress
-from starnet.cli.report import print_outputs
+from starnet.cli.report import print_json, print_outputs
 from starnet.errors import StarnetError
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def simulate(
     stamps: Stamps = None,
     workers: Workers = None,
     overwrite: options.Overwrite = False,
+    json: options.Json = False,
     quiet: options.Quiet = False,
     list_: List = False,
     show: Show = False,
@@ -80,10 +81,8 @@ def simulate(
     Writes images and weight maps of every band, a label map, a table and overlapping full masks (COCO) into DIR.
     """
     import os
-    import time
 
     from starnet import simulate as sky
-    from starnet.workers import peak_memory
 
     if list_:
         _print_presets()
@@ -95,11 +94,13 @@ def simulate(
     if output is None:
         raise StarnetError("nowhere to write to: name a directory with -o DIR")
     field = sky.Field(chosen, _size(size), seed, stamps)
-    start = time.perf_counter()
     with progress(quiet=quiet) as callback:
         workers = workers or os.cpu_count() or 1
-        outputs = sky.write(field, output, workers=workers, overwrite=overwrite, progress=callback)
-    print_outputs(outputs, {"simulate": time.perf_counter() - start}, peak_memory(), pixels=field.whole.size)
+        result = sky.write(field, output, workers=workers, overwrite=overwrite, progress=callback)
+    if json:
+        print_json(result)
+    else:
+        print_outputs(result.outputs, result.seconds, result.peak_memory, pixels=field.whole.size)
 
 
 def _chosen(name: str, bands: str | None, psf: list[str] | None) -> Preset:

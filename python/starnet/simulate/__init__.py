@@ -2,6 +2,18 @@
 
 from starnet.simulate.field import Field, Truth, Window
 from starnet.simulate.presets import PRESETS, Band, Preset, load_preset
-from starnet.simulate.writing import survey, to_yaml, write
+from starnet.simulate.writing import SimulateResult, survey, to_yaml, write
 
-__all__ = ["PRESETS", "Band", "Field", "Preset", "Truth", "Window", "load_preset", "survey", "to_yaml", "write"]
+__all__ = [
+    "PRESETS",
+    "Band",
+    "Field",
+    "Preset",
+    "SimulateResult",
+    "Truth",
+    "Window",
+    "load_preset",
+    "survey",
+    "to_yaml",
+    "write",
+]

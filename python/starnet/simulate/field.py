@@ -199,6 +199,7 @@ class Field:
             raise ValueError(f"{box} does not lie inside a field of {self.size}")
         scene, painter = self._scene(box), _painter(self.preset)
         ivar = self.inverse_variance(box)
+        weights = truth.detection_weights(ivar)
         model = np.zeros((len(self.preset.bands), *box.shape), np.float32)
         labels = truth.LabelMap(box)
         ledger = _Ledger(self, scene, box) if with_truth else None
@@ -212,11 +213,10 @@ class Field:
                 if part.size:
                     flux, here = pixels[:, *part.slices_in(place)], part.slices_in(box)
                     model[:, *here] += flux
-                    labels.add(int(scene.labels[index]), part, truth.detection(flux, ivar[:, *here]))
+                    labels.add(int(scene.labels[index]), part, truth.detection(flux, weights[:, *here]))
             if ledger is not None:
                 ledger.enter(stamps.index, stamps.pixels, ivar)
-        images, weights = self._observe(box, model, ivar)
-        window = Window(box, images, weights, model, labels.labels)
+        window = Window(box, *self._observe(box, model, ivar), model, labels.labels)
         return window, Truth(*ledger.close()) if ledger is not None else Truth(np.zeros(0, self.truth_dtype), [])
 
     @property
@@ -344,7 +344,7 @@ class _Ledger:
         self._snr[indices] = truth.signal_to_noise(pixels, around, power)
         self._saturated[indices] = (pixels.max(axis=(2, 3)) > self._saturation).any(axis=1)
         for index, place, flux, weight in zip(indices.tolist(), places, pixels, around, strict=True):
-            seen = truth.detection(flux, weight) > 1
+            seen = truth.detection(flux, truth.detection_weights(weight)) > 1
             if seen.any():  # only inside the field: the inverse variance is 0 elsewhere
                 rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
                 box = Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)

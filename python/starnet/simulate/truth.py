@@ -13,26 +13,46 @@ from starnet.tiles import Box
 Float32 = NDArray[np.float32]
 
 
-def detection(pixels: Float32, ivar: Float32) -> Float32:
-    """Noise-weighted detection image of flux without noise, in sigma of that image.
+def detection_weights(ivar: Float32) -> Float32:
+    """Weights of the bands in the noise-weighted detection image, in units of that image's noise.
 
-    ``sum_b f_b / sigma_b**2 / sqrt(sum_b 1 / sigma_b**2)`` over the bands, where the noise is each pixel's own.
+    ``sum_b f_b / sigma_b**2 / sqrt(sum_b 1 / sigma_b**2)``, where the noise is each pixel's own.
 
     Parameters
     ----------
-    pixels : ndarray of float32, (nband, ny, nx)
-        Flux of a source.
     ivar : ndarray of float32, (nband, ny, nx)
         True inverse variance; 0 where there are no data.
 
     Returns
     -------
+    ndarray of float32, (nband, ny, nx)
+    """
+    # Band after band, here and below: NumPy's own sums over them round otherwise in other shapes.
+    total = ivar[0].copy()
+    for one in ivar[1:]:
+        total += one
+    np.sqrt(total, out=total)
+    return np.divide(ivar, total, out=np.zeros_like(ivar), where=total > 0)
+
+
+def detection(pixels: Float32, weights: Float32) -> Float32:
+    """Detection image of a source alone, without noise, in sigma of that image.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, (nband, ny, nx)
+        Flux of the source.
+    weights : ndarray of float32, (nband, ny, nx)
+        `detection_weights`.
+
+    Returns
+    -------
     ndarray of float32, (ny, nx)
     """
-    signal = np.einsum("byx,byx->yx", pixels, ivar)
-    total = ivar.sum(axis=0)
-    result: Float32 = np.divide(signal, np.sqrt(total), out=np.zeros_like(signal), where=total > 0)
-    return result
+    image: Float32 = pixels[0] * weights[0]
+    for flux, weight in zip(pixels[1:], weights[1:], strict=True):
+        image += flux * weight
+    return image
 
 
 def signal_to_noise(pixels: Float32, ivar: Float32, power: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -17,7 +17,6 @@ import numpy as np
 import yaml
 from astropy.io import fits
 from astropy.table import Table
-from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from starnet import __version__
@@ -25,16 +24,45 @@ from starnet.atomic import replacing
 from starnet.errors import StarnetError
 from starnet.outputs.fits_blocks import header_bytes, padding
 from starnet.outputs.segmentation_map import write_segmentation_map
+from starnet.pipeline.stages import Stopwatch, in_pixels
+from starnet.simulate.catalog import Block, Catalog, table_bytes, write_masks
 from starnet.simulate.field import Field
-from starnet.simulate.population import CLASSES
 from starnet.simulate.presets import Preset
 from starnet.simulate.truth import compress_runs
 from starnet.tiles import Box, TileGrid
-from starnet.workers import pool
+from starnet.workers import Pool, peak_memory, pool
 
 BLOCK = 1024
 
 Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class SimulateResult:
+    """What `write` made.
+
+    Attributes
+    ----------
+    directory : Path
+        Where the outputs are.
+    n_sources : int
+        Rows of the truth table.
+    shape : tuple of int
+        ``(ny, nx)`` of the field.
+    outputs : dict
+        Paths by kind: the name of a band, ``weight NAME``, segmentation, table, masks, settings.
+    seconds : dict
+        Time by stage.
+    peak_memory : int
+        Largest resident memory of all processes together, in bytes.
+    """
+
+    directory: Path
+    n_sources: int
+    shape: tuple[int, int]
+    outputs: dict[str, Path]
+    seconds: dict[str, float]
+    peak_memory: int
 
 
 def write(
@@ -45,11 +73,11 @@ def write(
     block: int = BLOCK,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> dict[str, Path]:
+) -> SimulateResult:
     """Write a field, block by block.
 
-    The same field makes the same bytes, for any number of workers and any blocks. Memory is some 150 bytes a pixel and band of a
-    block, for each worker, and a kilobyte a source.
+    The same field makes the same bytes, for any number of workers and any blocks. Memory is some 150 bytes a
+    pixel and band of a block, for each worker, and a kilobyte a source.
 
     Parameters
     ----------
@@ -70,8 +98,8 @@ def write(
 
     Returns
     -------
-    dict
-        Path of each file, by what it is.
+    SimulateResult
+        Where the files are, and what they cost.
 
     Raises
     ------
@@ -81,9 +109,9 @@ def write(
     directory = Path(directory)
     names = [band.name for band in field.preset.bands]
     outputs = {name: directory / f"{name.lower()}_drz.fits" for name in names}
-    outputs |= {f"weight of {name}": directory / f"{name.lower()}_wht.fits" for name in names}
+    outputs |= {f"weight {name}": directory / f"{name.lower()}_wht.fits" for name in names}
     outputs |= {
-        "labels": directory / "truth_segmentation.fits",
+        "segmentation": directory / "truth_segmentation.fits",
         "table": directory / "truth.fits",
         "masks": directory / "truth_masks.json",
         "settings": directory / "simulation.yaml",
@@ -92,29 +120,39 @@ def write(
     if existing and not overwrite:
         raise StarnetError(f"{existing[0]} exists: name another directory with -o, or add --overwrite")
     directory.mkdir(parents=True, exist_ok=True)
+    stopwatch = Stopwatch()
     with ExitStack() as stack:
-        partial = {kind: stack.enter_context(replacing(path)) for kind, path in outputs.items() if kind != "labels"}
+        partial = {
+            kind: stack.enter_context(replacing(path)) for kind, path in outputs.items() if kind != "segmentation"
+        }
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".labels-", dir=directory)))
         images = [_Plane.make(partial[name], field, _band_header(field, i)) for i, name in enumerate(names)]
         weights = [
-            _Plane.make(partial[f"weight of {name}"], field, _weight_header(field, i)) for i, name in enumerate(names)
+            _Plane.make(partial[f"weight {name}"], field, _weight_header(field, i)) for i, name in enumerate(names)
         ]
         labels = _Plane.make(scratch / "labels", field)
-        catalog = _collect(_Job(field, TileGrid(field.size, block), images, weights, labels), workers, progress)
+        with stopwatch("simulate"):
+            job = _Job(field, TileGrid(field.size, block), images, weights, labels)
+            catalog, memory = _collect(job, workers, progress)
 
         def rows(y0: int, y1: int) -> NDArray[np.int32]:
             return catalog.number(labels.read(y0, y1))
 
-        partial["table"].write_bytes(_table_bytes(catalog.table()))
-        _write_masks(partial["masks"], catalog, f"{names[0].lower()}_drz.fits")
-        partial["settings"].write_text(_settings(field), encoding="utf-8")
-        write_segmentation_map(outputs["labels"], field.size, rows, header=field.header, threads=workers)
-    return outputs
+        with stopwatch("truth"):
+            partial["table"].write_bytes(table_bytes(catalog.table()))
+            write_masks(partial["masks"], catalog, outputs[names[0]].name)
+            partial["settings"].write_text(_settings(field), encoding="utf-8")
+            told = in_pixels(progress, field.size)
+            write_segmentation_map(
+                outputs["segmentation"], field.size, rows, header=field.header, threads=workers, progress=told
+            )
+    peak = max(memory, peak_memory())
+    return SimulateResult(directory, len(catalog.rows), field.size, outputs, stopwatch.seconds, peak)
 
 
 def survey(field: Field, *, workers: int = 1, progress: Progress | None = None) -> Table:
     """The truth table of a field, as `write` writes it, without writing anything."""
-    return _collect(_Job(field, TileGrid(field.size, BLOCK), [], [], None), workers, progress).table()
+    return _collect(_Job(field, TileGrid(field.size, BLOCK), [], [], None), workers, progress)[0].table()
 
 
 @dataclass(frozen=True)
@@ -161,7 +199,7 @@ class _Job:
     weights: list[_Plane]
     labels: _Plane | None
 
-    def block(self, index: int) -> _Block:
+    def block(self, index: int) -> Block:
         """Make a block."""
         box = self.grid[index].core
         window, truth = self.field.window_and_truth(box)
@@ -171,129 +209,31 @@ class _Job:
         if self.labels is not None:
             self.labels.write(box, window.labels)
         labels, areas = np.unique(window.labels[window.labels > 0], return_counts=True)
-        return _Block(truth.rows, compress_runs(truth.masks), labels, areas)
+        return Block(truth.rows, compress_runs(truth.masks), labels, areas)
 
 
-@dataclass(frozen=True)
-class _Block:
-    """The sources of a block, and the pixels in it of any source."""
-
-    rows: NDArray[np.void]
-    masks: list[str]
-    labels: NDArray[np.int32]
-    areas: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class _Catalog:
-    """All sources of a field, numbered from 1 in the order of their labels."""
-
-    field: Field
-    rows: NDArray[np.void]
-    masks: list[str]
-    areas: NDArray[np.int64]
-
-    @classmethod
-    def assemble(cls, field: Field, blocks: list[_Block]) -> _Catalog:
-        """Join the blocks' sources; those that lie outside and are not seen are left out."""
-        rows = np.concatenate([block.rows for block in blocks])
-        masks = [mask for block in blocks for mask in block.masks]
-        inside = (np.abs(rows["y"] - (field.size[0] - 1) / 2) <= field.size[0] / 2) & (
-            np.abs(rows["x"] - (field.size[1] - 1) / 2) <= field.size[1] / 2
-        )
-        order = np.argsort(rows["label"])
-        order = order[(inside | (rows["full_area"] > 0))[order]]
-        rows = rows[order]
-        areas = np.zeros(len(rows), np.int64)
-        for block in blocks:
-            areas[np.searchsorted(rows["label"], block.labels)] += block.areas
-        return cls(field, rows, [masks[i] for i in order.tolist()], areas)
-
-    def number(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Numbers, from 1, for labels of windows; 0 for those that are not in the catalog."""
-        known = np.concatenate([[0], self.rows["label"]])
-        place = np.minimum(np.searchsorted(known, labels), len(known) - 1)
-        return np.where(known[place] == labels, place, 0).astype(np.int32)
-
-    def table(self) -> Table:
-        """The truth table."""
-        rows, preset = self.rows, self.field.preset
-        ra, dec = WCS(self.field.header).pixel_to_world_values(rows["x"], rows["y"])
-        full = rows["full_area"]
-        table = Table(
-            {
-                "label": np.arange(1, len(rows) + 1, dtype=np.int32),
-                "x": rows["x"],
-                "y": rows["y"],
-                "ra": np.asarray(ra, float),
-                "dec": np.asarray(dec, float),
-                "class": np.array(CLASSES)[rows["kind"]],
-            }
-        )
-        for i, band in enumerate(preset.bands):
-            with np.errstate(divide="ignore"):
-                magnitude = band.zero_point - 2.5 * np.log10(rows["flux"][:, i])
-            table[f"mag_{band.name}"] = magnitude.astype(np.float32)
-            table[f"mag_{band.name}"].unit = "mag"
-        table["redshift"] = rows["z"]
-        table["snr"] = rows["snr"]
-        table["n"] = rows["n"]
-        table["half_light_radius"] = rows["re"] * np.float32(preset.pixel_scale)
-        table["axis_ratio"] = rows["q"]
-        table["position_angle"] = np.rad2deg(rows["pa"])
-        table["area"] = self.areas
-        table["full_area"] = full
-        hidden = np.divide(self.areas, full, out=np.ones(len(rows)), where=full > 0)
-        table["overlap"] = (1 - hidden).astype(np.float32)
-        table["saturated"] = rows["saturated"]
-        table["parent"] = self.number(rows["parent"])
-        for name, (unit, text) in _COLUMNS.items():
-            table[name].unit, table[name].description = unit, text
-        return table
-
-
-_COLUMNS = {
-    "label": (None, "number of the source in the label map"),
-    "x": ("pix", "centre; 0 is the centre of the first pixel"),
-    "y": ("pix", "centre; 0 is the centre of the first pixel"),
-    "ra": ("deg", "right ascension"),
-    "dec": ("deg", "declination"),
-    "class": (None, "kind of source"),
-    "redshift": (None, "redshift"),
-    "snr": (None, "S/N of the optimal filter over all bands"),
-    "n": (None, "Sersic index"),
-    "half_light_radius": ("arcsec", "along the major axis"),
-    "axis_ratio": (None, "minor to major axis"),
-    "position_angle": ("deg", "of the major axis, from +x to +y"),
-    "area": ("pix", "pixels in the label map"),
-    "full_area": ("pix", "pixels where it exceeds 1 sigma alone"),
-    "overlap": (None, "1 - area / full_area"),
-    "saturated": (None, "whether any band is"),
-    "parent": (None, "label of the source it belongs to; 0: none"),
-}
-
-
-def _collect(job: _Job, workers: int, progress: Progress | None) -> _Catalog:
-    """Make all blocks; what is true of them comes in their order."""
+def _collect(job: _Job, workers: int, progress: Progress | None) -> tuple[Catalog, int]:
+    """Make all blocks; give their sources, and the memory of all processes."""
     blocks = []
     done = 0
-    for index, block in enumerate(_made(job, min(workers, len(job.grid)))):
-        blocks.append(block)
-        done += job.grid[index].core.size
-        if progress is not None:
-            progress("simulate", done, job.field.whole.size)
-    return _Catalog.assemble(job.field, blocks)
+    with pool(job, min(workers, len(job.grid))) as processes:
+        for index, block in enumerate(_made(job, processes)):
+            blocks.append(block)
+            done += job.grid[index].core.size
+            if progress is not None:
+                progress("simulate", done, job.field.whole.size)
+        return Catalog.assemble(job.field, blocks), peak_memory() + processes.peak_memory
 
 
-def _made(job: _Job, workers: int) -> Iterator[_Block]:
-    with pool(job, workers) as processes:
-        running: deque[Future[_Block]] = deque()
-        for index in range(len(job.grid)):
-            running.append(processes.submit("block", index))
-            if len(running) >= 2 * workers:
-                yield running.popleft().result()
-        while running:
+def _made(job: _Job, processes: Pool) -> Iterator[Block]:
+    """The blocks in their order; some are made ahead, but not so many that they pile up."""
+    running: deque[Future[Block]] = deque()
+    for index in range(len(job.grid)):
+        running.append(processes.submit("block", index))
+        if len(running) >= 2 * processes.workers:
             yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
 
 
 def _image_header(field: Field, cards: list[tuple[Any, ...]]) -> fits.Header:
@@ -331,45 +271,6 @@ def _band_header(field: Field, index: int) -> fits.Header:
 def _weight_header(field: Field, index: int) -> fits.Header:
     band = field.preset.bands[index]
     return _image_header(field, [("FILTER", band.name), ("ORIGIN", "StarNet", "simulated")])
-
-
-def _table_bytes(table: Table) -> bytes:
-    from io import BytesIO
-
-    buffer = BytesIO()
-    hdu = fits.table_to_hdu(table)
-    hdu.name = "TRUTH"
-    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(buffer)
-    return buffer.getvalue()
-
-
-def _write_masks(path: Path, catalog: _Catalog, image: str) -> None:
-    """COCO annotations, one a line."""
-    ny, nx = catalog.field.size
-    head = {
-        "info": {"description": f"StarNet simulation {catalog.field.preset.name}, seed {catalog.field.seed}"},
-        "images": [{"id": 1, "file_name": image, "height": ny, "width": nx}],
-        "categories": [{"id": i, "name": name} for i, name in enumerate(CLASSES, 1)],
-    }
-    with path.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(head)[:-1] + ', "annotations": [')
-        separator = "\n"
-        for number, (row, counts) in enumerate(zip(catalog.rows, catalog.masks, strict=True), 1):
-            if row["full_area"] == 0:
-                continue
-            y0, y1, x0, x1 = row["box"].tolist()
-            annotation = {
-                "id": number,
-                "image_id": 1,
-                "category_id": int(row["kind"]) + 1,
-                "segmentation": {"size": [ny, nx], "counts": counts},
-                "area": int(row["full_area"]),
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "iscrowd": 0,
-            }
-            file.write(separator + json.dumps(annotation))
-            separator = ",\n"
-        file.write("\n]}\n")
 
 
 def to_yaml(preset: Preset) -> str:
