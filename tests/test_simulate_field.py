@@ -136,11 +136,9 @@ def test_truth_by_brute_force(field: Field, written: Path) -> None:
 
 
 def _each_alone(field: Field) -> list[np.ndarray]:
-    from starnet.simulate.field import _painter
-
     scene = field._scene(field.whole)
     images = []
-    for stamps in _painter(field.preset).stamps(
+    for stamps in field.painter.stamps(
         scene.sources, scene.components, scene.layout, scene.layout.reaching(field.whole)
     ):
         for index, pixels in zip(stamps.index, stamps.pixels, strict=True):

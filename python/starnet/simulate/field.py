@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from starnet.errors import StarnetError
 from starnet.simulate import truth
 from starnet.simulate.artefacts import Artefacts
+from starnet.simulate.gallery import Gallery, hang
 from starnet.simulate.noise import Noise
 from starnet.simulate.paint import SIDES, Layout, Painter
 from starnet.simulate.population import draw
 from starnet.simulate.presets import Preset
 from starnet.simulate.psf import otf
+from starnet.simulate.streams import stream
 from starnet.tiles import Box
 
 CELL = 512  # side of the squares that draw their sources independently, in pixels
@@ -85,7 +87,7 @@ class _Scene:
 
 
 @lru_cache(maxsize=4)
-def _painter(preset: Preset) -> Painter:
+def _painter(preset: Preset, stamps: Path | None) -> Painter:
     """The tables of a survey, shared by all its fields."""
     noise = Noise(preset, 0)
     sigma = [float(noise.sigma(band, Box(0, 1, 0, 1))[0, 0]) for band in range(len(preset.bands))]
@@ -93,7 +95,7 @@ def _painter(preset: Preset) -> Painter:
     def transfer(band: int, side: int, oversample: int) -> NDArray[np.complex64]:
         return otf(preset.bands[band], preset.pixel_scale, side, oversample)
 
-    return Painter(transfer, sigma)
+    return Painter(transfer, sigma, Gallery(stamps) if stamps is not None else None)
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,11 @@ class Field:
     def artefacts(self) -> Artefacts:
         """Its sky, gaps and damage."""
         return Artefacts(self.preset, self.seed)
+
+    @property
+    def painter(self) -> Painter:
+        """Paints its sources."""
+        return _painter(self.preset, self.stamps)
 
     @property
     def header(self) -> fits.Header:
@@ -197,7 +204,7 @@ class Field:
         """
         if box.clip(self.size) != box or box.size == 0:
             raise ValueError(f"{box} does not lie inside a field of {self.size}")
-        scene, painter = self._scene(box), _painter(self.preset)
+        scene, painter = self._scene(box), self.painter
         ivar = self.inverse_variance(box)
         weights = truth.detection_weights(ivar)
         model = np.zeros((len(self.preset.bands), *box.shape), np.float32)
@@ -307,8 +314,12 @@ class Field:
         number = (cell[0] + _MARGIN) * columns + cell[1] + _MARGIN
         labels = (number * LARGEST_CELL + 1 + np.arange(len(sources))).astype(np.int32)
         parents = np.where(sources["parent"] >= 0, number * LARGEST_CELL + 1 + sources["parent"], 0).astype(np.int32)
-        layout = _painter(self.preset).layout(sources, population.components)
-        self._cells[cell] = _Scene(sources, population.components, layout, labels, parents)
+        components = population.components
+        if self.painter.gallery is not None:
+            rng = stream(self.seed, "stamp", cell=cell)
+            sources, components = hang(self.painter.gallery, rng, sources, components, self.preset.pixel_scale)
+        layout = self.painter.layout(sources, components)
+        self._cells[cell] = _Scene(sources, components, layout, labels, parents)
         if len(self._cells) > _CELLS_HELD:
             self._cells.popitem(last=False)
         return self._cells[cell]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starnet.simulate import shapes
+from starnet.simulate.gallery import Gallery, Morphology
 from starnet.simulate.population import SERSIC_INDICES
 from starnet.tiles import Box
 
@@ -88,10 +89,13 @@ class Painter:
         The optics.
     sigma : sequence of float
         Typical noise of a pixel in each band, in image units: sets how wide stamps are.
+    gallery : Gallery, optional
+        Real galaxies: number `i` of them is a component whose Sersic index is ``-1 - i``.
     """
 
-    def __init__(self, transfer: Transfer, sigma: Sequence[float]) -> None:
+    def __init__(self, transfer: Transfer, sigma: Sequence[float], gallery: Gallery | None = None) -> None:
         self.transfer = transfer
+        self.gallery = gallery
         self.sigma = np.asarray(sigma, float)
         self._indices = np.asarray(SERSIC_INDICES, float)
         self._table = shapes.transforms(tuple(self._indices)).ravel()
@@ -110,9 +114,12 @@ class Painter:
         """
         point = (components["n"] == 0)[:, None]
         n, re, q, pa = (components[name].astype(float)[:, None] for name in ("n", "re", "q", "pa"))
-        n, re, q = np.where(point, 1.0, n), np.where(point, 1e-3, re), np.where(point, 1.0, q)
+        real = n < 0
+        n, re, q = np.where(point | real, 1.0, n), np.where(point, 1e-3, re), np.where(point | real, 1.0, q)
         level = _EDGE * self.sigma / np.maximum(components["flux"], 1e-300)  # per pixel, of unit flux; (ncomp, nband)
         own = re * shapes.isophote(n, level * re**2 * q)
+        for i in np.flatnonzero(real):
+            own[i] = re[i] * self._morphology(components[i]).reach
         spread = np.where(point, _radius(self._spikes, level), _radius(self._wings, level) + re)
         cos2, sin2 = np.cos(pa) ** 2, np.sin(pa) ** 2
         half = np.maximum(
@@ -208,13 +215,14 @@ class Painter:
         real -= sin_y * sin_x
         imag = sin_y * -cos_x
         imag -= cos_y * sin_x
+        kx32, ky32 = kx.astype(np.float32)[:, None, :], ky.astype(np.float32)[:, :, None]
+        self._paint_real(components, ky32, kx32, real, imag)
         extended = components["n"] > 0
         if not extended.any():
             return real, imag
         a, b, c = (
             term[:, None, None] for term in shapes.quadratic_form(components["re"], components["q"], components["pa"])
         )
-        kx32, ky32 = kx.astype(np.float32)[:, None, :], ky.astype(np.float32)[:, :, None]
         squared = b * kx32 + c * ky32
         squared *= ky32
         squared += a * kx32 * kx32
@@ -223,6 +231,20 @@ class Painter:
         real *= profile
         imag *= profile
         return real, imag
+
+    def _paint_real(self, components: NDArray[np.void], ky: Float32, kx: Float32, real: Float32, imag: Float32) -> None:
+        """Give real galaxies their shapes."""
+        for i in np.flatnonzero(components["n"] < 0):
+            one = components[i]
+            shape = self._morphology(one).at(ky[0], kx[0], float(one["re"]), float(one["pa"]))
+            shape = shape * (real[i] + 1j * imag[i])
+            real[i], imag[i] = shape.real, shape.imag
+
+    def _morphology(self, component: np.void) -> Morphology:
+        morphology = self.gallery[int(-1 - component["n"])] if self.gallery is not None else None
+        if morphology is None:
+            raise ValueError(f"there is no real galaxy {int(-1 - component['n'])}")
+        return morphology
 
     def _row(self, n: NDArray[np.floating]) -> NDArray[np.int32]:
         """Where the table of a Sersic index starts."""

@@ -32,7 +32,8 @@ def detection_weights(ivar: Float32) -> Float32:
     for one in ivar[1:]:
         total += one
     np.sqrt(total, out=total)
-    return np.divide(ivar, total, out=np.zeros_like(ivar), where=total > 0)
+    weights: Float32 = np.divide(ivar, total, out=np.zeros_like(ivar), where=total > 0)
+    return weights
 
 
 def detection(pixels: Float32, weights: Float32) -> Float32:

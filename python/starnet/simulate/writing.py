@@ -119,6 +119,7 @@ def write(
     existing = [path for path in outputs.values() if path.exists()]
     if existing and not overwrite:
         raise StarnetError(f"{existing[0]} exists: name another directory with -o, or add --overwrite")
+    _ = field.painter  # complains before anything is made if it lacks something
     directory.mkdir(parents=True, exist_ok=True)
     stopwatch = Stopwatch()
     with ExitStack() as stack:
