@@ -122,7 +122,7 @@ class Field:
         default_factory=OrderedDict, init=False, repr=False, compare=False
     )
 
-    _spectra: dict[int, list[NDArray[np.float64]]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _spectra: dict[int, list[Float32]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if min(self.size) < 1:
@@ -260,10 +260,11 @@ class Field:
                 ivar[band][inside.slices_in(box)] = covered / self.noise.sigma(band, inside) ** 2
         return ivar
 
-    def power(self, side: int) -> list[NDArray[np.float64]]:
+    def power(self, side: int) -> list[Float32]:
         """Power spectrum of each band's noise, (side, side // 2 + 1), for unit variance."""
         if side not in self._spectra:
-            self._spectra[side] = [self.noise.power(band, side) for band in range(len(self.preset.bands))]
+            bands = range(len(self.preset.bands))
+            self._spectra[side] = [self.noise.power(band, side).astype(np.float32) for band in bands]
         return self._spectra[side]
 
     def _observe(self, box: Box, model: Float32, ivar: Float32) -> tuple[Float32, Float32]:

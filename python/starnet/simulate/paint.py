@@ -16,8 +16,10 @@ from starnet.tiles import Box
 
 #: Sides of stamps in pixels: even, and quickly transformed.
 SIDES = np.array([16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048])
-# Oversampled stamps of this side have the frequencies of twice as many points.
+# Twice as many points a side are for smaller ones: at this size a source is not made of what a pixel undersamples.
 _LARGEST_OVERSAMPLED = 1024
+# What is cut off by the widest stamps' edges fades out over this many pixels, so that no edge is seen.
+_FADE = 128
 # Frequencies that are worked on at a time: few enough to stay in a core's cache.
 _BATCH = 1 << 15
 # Surface brightness at a stamp's edge, and what aliasing may do to its middle, in sigma of the pixels' noise.
@@ -196,6 +198,10 @@ class Painter:
             if oversample == 2:
                 spectrum = _fold(spectrum)
             pixels[:, band] = irfft2(spectrum, s=(side, side), overwrite_x=True)
+        if side == SIDES[-1]:
+            edge = np.minimum(np.arange(side), np.arange(side)[::-1]) / _FADE
+            fade = (0.5 - 0.5 * np.cos(np.pi * np.minimum(edge, 1))).astype(np.float32)
+            pixels *= fade[:, None] * fade
         return pixels
 
     def _component(

@@ -56,7 +56,7 @@ def detection(pixels: Float32, weights: Float32) -> Float32:
     return image
 
 
-def signal_to_noise(pixels: Float32, ivar: Float32, power: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+def signal_to_noise(pixels: Float32, ivar: Float32, power: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
     """S/N of the optimal filter over all bands: ``sqrt(sum_b sum_k |D_b(k)|**2 / P_b(k))``.
 
     Parameters
@@ -75,7 +75,7 @@ def signal_to_noise(pixels: Float32, ivar: Float32, power: Sequence[NDArray[np.f
     total = np.zeros(len(pixels))
     for band, spectrum in enumerate(power):
         transform = rfft2(pixels[:, band] * np.sqrt(ivar[:, band]))
-        inverse = (twice / (spectrum * side**2)).astype(np.float32)
+        inverse = (twice / side**2 / spectrum).astype(np.float32)
         strength = transform.real**2
         strength += transform.imag**2
         strength *= inverse
