@@ -39,7 +39,7 @@ def test_version() -> None:
 
 
 def test_the_commands() -> None:
-    assert list(COMMANDS) == ["segment", "preprocess", "info", "demo", "bench", "evaluate"]
+    assert list(COMMANDS) == ["segment", "preprocess", "info", "demo", "simulate", "evaluate", "bench"]
     text = invoke("--help").stdout
     assert all(name in text for name in COMMANDS)
 
@@ -205,7 +205,7 @@ def test_a_full_disk_behind_stdout_is_said_in_one_line(unbuffered: str) -> None:
 
 def test_completion_knows_the_commands() -> None:
     result = invoke(_STARNET_COMPLETE="complete_bash", COMP_WORDS="starnet s", COMP_CWORD="1")
-    assert result.stdout.split() == ["segment"]
+    assert result.stdout.split() == ["segment", "simulate"]
 
 
 def test_without_a_terminal_progress_is_one_line_a_stage(capsys: pytest.CaptureFixture[str]) -> None:

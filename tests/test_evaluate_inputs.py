@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Callable
@@ -48,7 +49,7 @@ def blank(path: Path) -> None:
 
 
 def photutils(path: Path) -> None:
-    segmentation = pytest.importorskip("photutils.segmentation")
+    segmentation = importlib.import_module("photutils.segmentation")
     fits.writeto(path, segmentation.SegmentationImage(LABELS).data)
 
 

@@ -17,6 +17,7 @@ from starnet.cli.evaluate import evaluate
 from starnet.cli.info import info
 from starnet.cli.preprocess import preprocess
 from starnet.cli.segment import segment
+from starnet.cli.simulate import simulate
 from starnet.errors import StarnetError
 
 __all__ = ["app", "main"]
@@ -59,8 +60,9 @@ app.command()(segment)
 app.command()(preprocess)
 app.command()(info)
 app.command()(demo)
-app.command()(bench)
+app.command()(simulate)
 app.command()(evaluate)
+app.command()(bench)
 
 
 def _version(wanted: bool) -> None:

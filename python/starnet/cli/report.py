@@ -13,9 +13,10 @@ from rich.markup import escape
 
 if TYPE_CHECKING:
     from starnet.pipeline import PreprocessResult, SegmentResult
+    from starnet.simulate import SimulateResult
 
 
-def print_json(result: SegmentResult | PreprocessResult) -> None:
+def print_json(result: SegmentResult | PreprocessResult | SimulateResult) -> None:
     """Print the result as one JSON object."""
     print(json.dumps(dataclasses.asdict(result), default=str))
 

@@ -1,0 +1,69 @@
+"""`starnet simulate` from outside: files, errors, and a run on what it made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from astropy.table import Table
+from typer.testing import CliRunner, Result
+
+from starnet.cli import app
+from starnet.outputs.segmentation_map import read_segmentation_map
+from starnet.simulate import load_preset
+
+
+def invoke(*arguments: str | Path) -> Result:
+    return CliRunner(env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"}).invoke(app, [str(a) for a in arguments])
+
+
+def test_a_field_can_be_made_and_segmented(tmp_path: Path) -> None:
+    made = invoke(
+        *("simulate", "--size", "300x200", "--seed", "5", "--bands", "F160W,F606W"),
+        *("-o", tmp_path, "--workers", "1", "--json"),
+    )
+    assert made.exit_code == 0, made.output
+    answer = json.loads(made.stdout)
+    assert answer["shape"] == [200, 300]
+    assert {Path(path).name for path in answer["outputs"].values()} == {path.name for path in tmp_path.iterdir()}
+    assert answer["n_sources"] == len(Table.read(tmp_path / "truth.fits"))
+    assert read_segmentation_map(tmp_path / "truth_segmentation.fits").labels.shape == (200, 300)
+    bands = [tmp_path / "f160w_drz.fits", tmp_path / "f606w_drz.fits"]
+    found = invoke("segment", *bands, "-o", tmp_path / "run", "--threads", "1", "--json", "--quiet")
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout)["n_sources"] > 0
+
+
+def test_presets_are_listed_and_shown() -> None:
+    listed = invoke("simulate", "--list")
+    assert (listed.exit_code, "candels-deep" in listed.stdout) == (0, True)
+    shown = yaml.safe_load(invoke("simulate", "--show", "--preset", "candels-deep", "--bands", "F850LP").stdout)
+    assert [band["name"] for band in shown["bands"]] == ["F850LP"]
+    assert shown["pixel_scale"] == load_preset("candels-deep").pixel_scale
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--size", "3k", "-o", "out"], "--size 3k is no size"),
+        (["--size", "0", "-o", "out"], "--size 0 is no size"),
+        ([], "-o DIR"),
+        (["--preset", "sdss", "-o", "out"], "sdss"),
+        (["--bands", "F160W,K", "-o", "out"], "no band K"),
+        (["--psf", "tinytim.fits", "-o", "out"], "write BAND=tinytim.fits"),
+        (["--psf", "F160W=nowhere.fits", "-o", "out"], "nowhere.fits"),
+        (["--stamps", "nowhere", "-o", "out", "--size", "64"], "nowhere"),
+    ],
+)
+def test_errors_are_one_sentence(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke("simulate", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.startswith("starnet: error: ")
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
