@@ -1,10 +1,12 @@
 //! Exact 2-D median.
 //!
-//! Small square windows go through selection networks ([`strips`]), the others through histograms of columns ([`large`]);
+//! Very small square windows are sorted by columns ([`rows`]), small ones go through selection networks ([`strips`]), the others through histograms of columns ([`large`]);
 //! very long ones, and small ones with a NaN in them, through a sliding histogram of ranks ([`histogram`]).
 
 mod histogram;
 mod large;
+mod mend;
+mod rows;
 mod strips;
 
 use crate::{Border, Error, Pixel, Result, View2, ViewMut2, simd};
@@ -31,6 +33,9 @@ pub fn median_filter<T: Pixel>(
     out: ViewMut2<'_, T>,
     threads: Option<usize>,
 ) -> Result<()> {
+    if rows::fits(size) {
+        return rows::filter(a, size.0, border, nan, out, threads);
+    }
     let networks = strips::Networks::of::<T>(size.0, simd::level());
     if let Some(networks) = networks.filter(|_| size.0 == size.1) {
         return networks.filter(a, border, nan, out, threads);

@@ -1,7 +1,6 @@
 //! Small square windows: selection networks over strips of the image, one for each lane of a vector.
 //!
-//! A network knows no NaN. It is exact for the windows without one; the others are done again, where [`Nan::Ignore`] asks for
-//! it by the sliding histogram.
+//! A network knows no NaN. It is exact for the windows without one; the others are mended ([`mend`]).
 
 use std::any::TypeId;
 use std::cell::RefCell;
@@ -9,7 +8,8 @@ use std::cell::RefCell;
 use rayon::prelude::*;
 use starnet_networks::{Coding, Instructions, Job, Kernel, Line, kernel};
 
-use super::{Nan, median_at};
+use super::Nan;
+use super::mend::mend;
 use crate::simd::Level;
 use crate::{Border, Error, Pixel, Result, View2, ViewMut2, with_threads};
 
@@ -17,8 +17,6 @@ use crate::{Border, Error, Pixel, Result, View2, ViewMut2, with_threads};
 const TALLEST: usize = 128;
 /// What reading a pixel costs, as a part of what a median of 10 pixels costs.
 const READING: f64 = 0.1;
-/// Side of the squares in which windows with NaN are looked for.
-const SQUARE: usize = 32;
 
 /// The network of a window and a pixel type.
 pub(super) struct Networks {
@@ -52,7 +50,7 @@ thread_local! {
 }
 
 /// Width in bits and coding of the types that there are networks for.
-fn coding<T: 'static>() -> Option<(u32, Coding)> {
+pub(super) fn coding<T: 'static>() -> Option<(u32, Coding)> {
     let is = |other: TypeId| TypeId::of::<T>() == other;
     Some(match () {
         () if is(TypeId::of::<f32>()) => (32, Coding::Float),
@@ -116,7 +114,7 @@ impl Networks {
                     let (y, x) = (lane / layout.across * layout.rows, lane % layout.across * layout.strip);
                     if y < out.shape().0 && x < out.shape().1 {
                         let strip = (y..(y + layout.rows).min(out.shape().0), x..(x + layout.strip).min(out.shape().1));
-                        self.mend(a, corner, strip, border, nan, &mut out, threads)?;
+                        mend(a, self.size, corner, strip, border, nan, &mut out, threads)?;
                     }
                 }
                 Ok(())
@@ -215,77 +213,6 @@ impl Networks {
         // SAFETY: the level was available when the kernel was asked for, for the width of `T`. Sources are `reach` pixels of
         // the image or of `padded`, targets the rest of rows of `out`, at least as long as the lane's width.
         unsafe { self.kernel.run(&job, network) }
-    }
-
-    /// Outputs of a strip whose windows have a NaN.
-    #[allow(clippy::too_many_arguments)]
-    fn mend<T: Pixel>(
-        &self,
-        a: View2<'_, T>,
-        corner: (usize, usize),
-        (ys, xs): (std::ops::Range<usize>, std::ops::Range<usize>),
-        border: Border,
-        nan: Nan,
-        out: &mut ViewMut2<'_, T>,
-        threads: Option<usize>,
-    ) -> Result<()> {
-        let Some(not_a_number) = T::NAN else { return Ok(()) };
-        for y in ys.clone().step_by(SQUARE) {
-            for x in xs.clone().step_by(SQUARE) {
-                let (height, width) = (SQUARE.min(ys.end - y), SQUARE.min(xs.end - x));
-                let missing = self.missing(a, (corner.0 + y, corner.1 + x), (height, width), border);
-                let (mut rows, mut cols) = ((usize::MAX, 0), (usize::MAX, 0));
-                for (i, &n) in missing.iter().enumerate() {
-                    let (row, col) = (i / width, i % width);
-                    if n == self.size * self.size || n > 0 && nan == Nan::Propagate {
-                        out.row_mut(y + row)[x + col] = not_a_number;
-                    } else if n > 0 {
-                        rows = (rows.0.min(row), rows.1.max(row + 1));
-                        cols = (cols.0.min(col), cols.1.max(col + 1));
-                    }
-                }
-                if rows.0 < rows.1 {
-                    let (y, x) = ((y + rows.0, y + rows.1), (x + cols.0, x + cols.1));
-                    let all_y: Vec<_> = (corner.0 + y.0..corner.0 + y.1).collect();
-                    let all_x: Vec<_> = (corner.1 + x.0..corner.1 + x.1).collect();
-                    let (height, width) = out.shape();
-                    let part = out.blocks_mut(&[0, y.0, y.1, height], &[0, x.0, x.1, width]).swap_remove(4);
-                    median_at(a, &all_y, &all_x, (self.size, self.size), border, nan, part, threads)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Number of NaN in each window of a rectangle of outputs.
-    fn missing<T: Pixel>(
-        &self,
-        a: View2<'_, T>,
-        (y0, x0): (usize, usize),
-        (height, width): (usize, usize),
-        border: Border,
-    ) -> Vec<usize> {
-        let (ny, nx) = a.shape();
-        let before = (self.size / 2) as isize;
-        let columns: Vec<_> =
-            (0..width + self.size - 1).map(|x| border.source((x0 + x) as isize - before, nx)).collect();
-        let mut above = vec![0; width];
-        // Row i: NaN in the windows' rows up to and without i.
-        let mut sums = vec![above.clone()];
-        for row in 0..height + self.size - 1 {
-            if let Some(y) = border.source((y0 + row) as isize - before, ny) {
-                let nan = |x: &Option<usize>| usize::from(x.is_some_and(|x| a.get(y, x).is_nan()));
-                let mut n: usize = columns[..self.size - 1].iter().map(nan).sum();
-                for x in 0..width {
-                    n += nan(&columns[x + self.size - 1]);
-                    above[x] += n;
-                    n -= nan(&columns[x]);
-                }
-            }
-            sums.push(above.clone());
-        }
-        let windows = sums.iter().zip(&sums[self.size..]);
-        windows.flat_map(|(above, through)| through.iter().zip(above).map(|(b, a)| b - a)).collect()
     }
 }
 
