@@ -231,9 +231,9 @@ fn insert<K: Key, const N: usize>(sorted: &mut [K; N], n: usize, mut v: K) {
 fn combine2<K: Key>(columns: &[K], medians: &mut [K]) {
     let n = medians.len();
     let (a, b) = (Rows::<K, 2>::new(columns, 0, n), Rows::<K, 2>::new(columns, 1, n));
-    for x in 0..n {
+    for (x, out) in medians.iter_mut().enumerate() {
         let (a, b) = (a.column(x), b.column(x));
-        medians[x] = a[0].max(b[1]).min(a[1].max(b[0]));
+        *out = a[0].max(b[1]).min(a[1].max(b[0]));
     }
 }
 
@@ -243,10 +243,10 @@ fn combine3<K: Key>(columns: &[K], medians: &mut [K]) {
     let n = medians.len();
     let (a, b) = (Rows::<K, 3>::new(columns, 0, n), Rows::<K, 3>::new(columns, 1, n));
     let c = Rows::<K, 3>::new(columns, 2, n);
-    for x in 0..n {
+    for (x, out) in medians.iter_mut().enumerate() {
         let (a, b, c) = (a.column(x), b.column(x), c.column(x));
         let (low, high) = (a[0].max(b[0]).max(c[0]), a[2].min(b[2]).min(c[2]));
-        medians[x] = median(low, median(a[1], b[1], c[1]), high);
+        *out = median(low, median(a[1], b[1], c[1]), high);
     }
 }
 
@@ -256,13 +256,13 @@ fn combine4<K: Key>(columns: &[K], pairs: &mut [K], medians: &mut [K]) {
     let n = medians.len();
     merge_neighbours(columns, (0, 1), n + K::MARGIN / 2, pairs, merge4);
     let (a, b) = (Rows::<K, 8>::new(pairs, 0, n), Rows::<K, 8>::new(pairs, 2, n));
-    for x in 0..n {
+    for (x, out) in medians.iter_mut().enumerate() {
         let (a, b) = (a.column(x), b.column(x));
         let mut median = a[0].max(b[7]);
         for i in 1..8 {
             median = median.min(a[i].max(b[7 - i]));
         }
-        medians[x] = median;
+        *out = median;
     }
 }
 
