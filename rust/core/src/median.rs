@@ -1,12 +1,13 @@
 //! Exact 2-D median.
 //!
-//! Small square windows go through selection networks ([`strips`]), the others through histograms of columns ([`large`]);
-//! very long ones through a sliding histogram of ranks ([`histogram`]). What the networks do to windows with a NaN is put right
-//! ([`mend`]).
+//! Very small square windows are sorted by columns along the rows ([`rows`]), small ones go through selection networks
+//! ([`strips`]), the others through histograms of columns ([`large`]); very long ones through a sliding histogram of ranks
+//! ([`histogram`]). What the first two do to windows with a NaN is put right ([`mend`]).
 
 mod histogram;
 mod large;
 mod mend;
+mod rows;
 mod strips;
 
 use crate::{
@@ -48,6 +49,9 @@ fn filter<T: Pixel>(
     out: ViewMut2<'_, T>,
     threads: Option<usize>,
 ) -> Result<()> {
+    if rows::fits(size) {
+        return rows::filter(level, a, size.0, border, nan, out, threads);
+    }
     let networks = strips::Networks::of::<T>(size.0, level);
     if let Some(networks) = networks.filter(|_| size.0 == size.1) {
         return networks.filter(a, border, nan, out, threads);

@@ -52,7 +52,7 @@ thread_local! {
 }
 
 /// Width in bits and coding of the types that there are networks for.
-fn coding<T: 'static>() -> Option<(u32, Coding)> {
+pub(super) fn coding<T: 'static>() -> Option<(u32, Coding)> {
     let is = |other: TypeId| TypeId::of::<T>() == other;
     Some(match () {
         () if is(TypeId::of::<f32>()) => (32, Coding::Float),
@@ -200,7 +200,7 @@ impl Networks {
                 } else {
                     // SAFETY: `padded` counted this lane: there is memory for its rows, zeroed, which is a value of `T`.
                     let pixels = unsafe { std::slice::from_raw_parts_mut(free, reach) };
-                    fill(a, y, left, border, &mut pixels[..layout.strip + self.size - 1]);
+                    border.read(a, top + row as isize, left, &mut pixels[..layout.strip + self.size - 1]);
                     *source = free.cast_const().cast();
                     free = free.wrapping_add(reach);
                 }
@@ -216,14 +216,5 @@ impl Networks {
         // SAFETY: the level was available when the kernel was asked for, for the width of `T`. Sources are `reach` pixels of
         // the image or of `padded`, targets the rest of rows of `out`, at least as long as the lane's width.
         unsafe { self.kernel.run(&job, network) }
-    }
-}
-
-/// Pixels of row `y` (`None`: the constant) of the image and of what goes on beyond it, from column `left` on.
-fn fill<T: Pixel>(a: View2<'_, T>, y: Option<usize>, left: isize, border: Border, pixels: &mut [T]) {
-    let Some(y) = y else { return pixels.fill(T::default()) };
-    let nx = a.shape().1;
-    for (x, pixel) in (left..).zip(pixels) {
-        *pixel = border.source(x, nx).map_or(T::default(), |x| a.get(y, x));
     }
 }

@@ -1,0 +1,227 @@
+//! Very small square windows: sorted columns, a vector of neighbouring columns at a time, combined along the row.
+//!
+//! Rows go through the first-level cache in chunks. Two rows of outputs share the sorted middle of their columns. NaN is
+//! treated as by the networks ([`mend`]).
+
+mod columns;
+
+use rayon::prelude::*;
+
+use columns::{HALVED, Key, combine, load, number, numbers_of, numbers_of_mut, sort_columns, store};
+
+use super::Nan;
+use super::mend::mend;
+use super::strips::coding;
+use crate::simd::Level;
+use crate::{Border, Error, Pixel, Result, View2, ViewMut2, with_threads};
+
+/// Rows of outputs that are one task.
+const BAND: usize = 64;
+
+/// The largest window.
+const MOST: usize = 5;
+
+/// Whether there is a kernel for windows of this size.
+pub(super) fn fits(size: (usize, usize)) -> bool {
+    size.0 == size.1 && (2..=MOST).contains(&size.0)
+}
+
+/// [`median_filter`](super::median_filter) for the sizes that [`fits`].
+pub(super) fn filter<T: Pixel>(
+    level: Level,
+    a: View2<'_, T>,
+    size: usize,
+    border: Border,
+    nan: Nan,
+    mut out: ViewMut2<'_, T>,
+    threads: Option<usize>,
+) -> Result<()> {
+    let (ny, nx) = a.shape();
+    if out.shape() != (ny, nx) {
+        let got = vec![out.shape().0, out.shape().1];
+        return Err(Error::Shape { name: "out", got, expected: vec![ny, nx] });
+    }
+    if ny == 0 || nx == 0 {
+        return Ok(());
+    }
+    let run = match size_of::<T>() {
+        1 => band::<T, u8>,
+        2 => band::<T, i16>,
+        4 => band::<T, i32>,
+        _ => band::<T, i64>,
+    };
+    let tops: Vec<_> = (0..ny).step_by(BAND).chain([ny]).collect();
+    let bands = out.blocks_mut(&tops, &[0, nx]);
+    with_threads(threads, || {
+        tops.par_iter().zip(bands).for_each(|(&top, mut out)| run(level, a, size, top, border, nan, &mut out, threads));
+    });
+    Ok(())
+}
+
+/// Rows `top..` of the outputs, of pixels `T` as numbers `K`.
+#[allow(clippy::too_many_arguments)]
+fn band<T: Pixel, K: Key>(
+    level: Level,
+    a: View2<'_, T>,
+    size: usize,
+    top: usize,
+    border: Border,
+    nan_policy: Nan,
+    out: &mut ViewMut2<'_, T>,
+    threads: Option<usize>,
+) {
+    let Some((_, coding)) = coding::<T>() else { unreachable!("a pixel of no known type") };
+    let ((ny, nx), height, before) = (a.shape(), out.shape().0, size / 2);
+    let pitch = K::PITCH;
+    let chunk = pitch - K::MARGIN;
+    let mut copy = vec![T::default(); pitch];
+    let mut pixels = vec![K::default(); (size + 1) * pitch];
+    let mut columns = vec![K::default(); 2 * size * pitch];
+    let mut pairs = vec![K::default(); 2 * size * pitch];
+    let mut medians = vec![K::default(); pitch];
+    // Of each chunk, the last rows of outputs that saw a NaN.
+    let mut spoilt = vec![0..0; nx.div_ceil(chunk)];
+    for y in (0..height).step_by(2) {
+        for (x, spoilt) in (0..nx).step_by(chunk).zip(&mut spoilt) {
+            let width = chunk.min(nx - x);
+            let n = width.next_multiple_of(K::MARGIN);
+            let left = x as isize - before as isize;
+            // Columns that are read in place, an even number; those of the windows beyond are looked up.
+            let inside = left.max(0) as usize..nx.min((left + (n + K::MARGIN) as isize) as usize);
+            let inside = inside.start..inside.end - inside.len() % 2;
+            let beyond = (left..inside.start as isize).chain(inside.end as isize..left + (width + size - 1) as isize);
+            let mut nan = false;
+            for (row, numbers) in pixels.chunks_exact_mut(pitch).enumerate() {
+                let numbers = &mut numbers[..n + K::MARGIN];
+                let Some(source) = border.source((top + y + row) as isize - before as isize, ny) else {
+                    numbers.fill(number::<T, K>(T::default()).recode(coding));
+                    continue;
+                };
+                let pixels = match a.row(source) {
+                    Some(pixels) => &pixels[inside.clone()],
+                    None => {
+                        let copy = &mut copy[..inside.len()];
+                        inside.clone().zip(&mut *copy).for_each(|(x, pixel)| *pixel = a.get(source, x));
+                        copy
+                    }
+                };
+                let start = (inside.start as isize - left) as usize;
+                nan |= load(level, numbers_of(pixels), coding, size == HALVED, start, numbers);
+                for x in beyond.clone() {
+                    let pixel = border.source(x, nx).map_or(T::default(), |x| a.get(source, x));
+                    nan |= pixel.is_nan();
+                    let column = (x - left) as usize;
+                    let half = numbers.len() / 2;
+                    let at = if size == HALVED { column / 2 + column % 2 * half } else { column };
+                    numbers[at] = number::<T, K>(pixel).recode(coding);
+                }
+            }
+            if nan {
+                if spoilt.end < y {
+                    mend(level, a, size, (top, 0), (spoilt.clone(), x..x + width), border, nan_policy, out, threads);
+                    *spoilt = y..y;
+                }
+                spoilt.end = height.min(y + 2);
+            }
+            sort_columns(level, size, n + K::MARGIN, &pixels, &mut columns);
+            for (row, columns) in (y..height).zip(columns.chunks_exact(size * pitch)) {
+                combine(level, size, columns, &mut pairs, &mut medians[..n]);
+                store(
+                    level,
+                    &medians[..n],
+                    coding,
+                    size == HALVED,
+                    numbers_of_mut(&mut out.row_mut(row)[x..][..width]),
+                );
+            }
+        }
+    }
+    for (x, spoilt) in (0..nx).step_by(chunk).zip(spoilt) {
+        mend(level, a, size, (top, 0), (spoilt, x..nx.min(x + chunk)), border, nan_policy, out, threads);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BORDERS: [Border; 5] = [Border::Reflect, Border::Mirror, Border::Nearest, Border::Wrap, Border::Constant];
+
+    /// Pixels of few values, a NaN (of types that have one) where `nan` says so.
+    fn image<T: Pixel>(n: usize, seed: u64, nan: u64) -> Vec<T> {
+        let random = |i: usize| (i as u64 + seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+        let half = T::default().key();
+        let number =
+            |r: u64| if r % 3 == 0 { r << 40 >> (64 - T::BITS) } else { half.wrapping_add(r % 9).wrapping_sub(4) };
+        let number = |r: u64| T::from_key(number(r) & (u64::MAX >> (64 - T::BITS)));
+        let pixel = |r: u64| T::NAN.filter(|_| nan > 0 && r / 16 % nan == 0).unwrap_or(number(r));
+        (0..n).map(|i| pixel(random(i))).collect()
+    }
+
+    fn check<T: Pixel + std::fmt::Debug>(
+        shape: (usize, usize),
+        size: usize,
+        border: Border,
+        nan: Nan,
+        seed: u64,
+        every: u64,
+        step: usize,
+    ) -> std::result::Result<(), TestCaseError> {
+        let (ny, nx) = shape;
+        let pixels = image::<T>(ny * nx * step, seed, every);
+        // SAFETY: the last pixel is `step - 1` before the end of the pixels.
+        let a = unsafe { View2::from_raw(pixels.as_ptr(), shape, ((nx * step) as isize, step as isize)) };
+        let pixel = |y: isize, x: isize| match (border.source(y, ny), border.source(x, nx)) {
+            (Some(y), Some(x)) => a.get(y, x),
+            _ => T::default(),
+        };
+        let before = (size / 2) as isize;
+        let median = |i: usize| {
+            let (y, x) = ((i / nx) as isize - before, (i % nx) as isize - before);
+            let window = (0..size * size).map(|i| pixel(y + (i / size) as isize, x + (i % size) as isize));
+            let mut keys: Vec<_> = window.filter(|v| !v.is_nan()).map(T::key).collect();
+            keys.sort_unstable();
+            let spoilt = keys.is_empty() || nan == Nan::Propagate && keys.len() < size * size;
+            if spoilt { None } else { Some(keys[keys.len() / 2]) }
+        };
+        let expected: Vec<_> = (0..ny * nx).map(median).collect();
+        for level in Level::ALL.into_iter().filter(|level| level.available()) {
+            for threads in [1, 2] {
+                let mut out = vec![T::default(); ny * nx];
+                let target = ViewMut2::from_slice(&mut out, shape);
+                filter(level, a, size, border, nan, target, Some(threads)).unwrap();
+                let out: Vec<_> = out.into_iter().map(|v| Some(v).filter(|v| !v.is_nan()).map(T::key)).collect();
+                prop_assert!(out == expected, "{level:?} {shape:?} {size} {border:?} {nan:?}");
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn equals_brute_force(
+            shape in prop_oneof![(1usize..9, 1usize..300), (60usize..140, 1usize..20), (1usize..5, 1000usize..2200)],
+            size in 2..=MOST,
+            border in prop::sample::select(&BORDERS),
+            nan in prop::sample::select(&[Nan::Ignore, Nan::Propagate]),
+            seed: u32,
+            every in prop::sample::select(&[0u64, 3, 40, 1000]),
+            step in 1usize..3,
+        ) {
+            let seed = u64::from(seed);
+            check::<u8>(shape, size, border, nan, seed, every, step)?;
+            check::<i8>(shape, size, border, nan, seed, every, step)?;
+            check::<u16>(shape, size, border, nan, seed, every, step)?;
+            check::<i16>(shape, size, border, nan, seed, every, step)?;
+            check::<u32>(shape, size, border, nan, seed, every, step)?;
+            check::<i32>(shape, size, border, nan, seed, every, step)?;
+            check::<f32>(shape, size, border, nan, seed, every, step)?;
+            check::<u64>(shape, size, border, nan, seed, every, step)?;
+            check::<i64>(shape, size, border, nan, seed, every, step)?;
+            check::<f64>(shape, size, border, nan, seed, every, step)?;
+        }
+    }
+}
