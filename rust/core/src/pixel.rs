@@ -1,7 +1,7 @@
 //! The pixel types of the order-based kernels, and their order.
 
 /// A number a pixel may be. Floats are ordered `-inf < ... < -0.0 < 0.0 < ... < inf`; NaN stands outside the order.
-pub trait Pixel: Copy + Default + PartialEq + Send + Sync + 'static {
+pub trait Pixel: Copy + Default + PartialOrd + Send + Sync + 'static {
     /// Key and position in one sortable integer.
     type Ranked: Ord + Copy + Send + Sync;
     /// Width of a key.

@@ -119,6 +119,13 @@ impl<'a, T> ViewMut2<'a, T> {
         unsafe { std::slice::from_raw_parts_mut(self.ptr.add(y * self.row_stride), self.shape.1) }
     }
 
+    /// A row and the next.
+    pub fn two_rows_mut(&mut self, y: usize) -> [&mut [T]; 2] {
+        assert!(y + 1 < self.shape.0, "rows {y} and {} of {}", y + 1, self.shape.0);
+        // SAFETY: both are inside and do not overlap (contract of `from_raw`), and `&mut self` holds them.
+        [y, y + 1].map(|y| unsafe { std::slice::from_raw_parts_mut(self.ptr.add(y * self.row_stride), self.shape.1) })
+    }
+
     /// The blocks between these cuts (ascending, from 0 to the end of the axis), row by row, to be filled in parallel.
     ///
     /// # Panics

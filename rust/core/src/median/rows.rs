@@ -4,8 +4,11 @@
 //! treated as by the networks ([`mend`]).
 
 mod columns;
+mod three;
 
-use rayon::prelude::*;
+use std::ops::Range;
+
+use starnet_networks::Coding;
 
 use columns::{HALVED, Key, combine, load, number, numbers_of, numbers_of_mut, sort_columns, store};
 
@@ -13,7 +16,8 @@ use super::Nan;
 use super::mend::mend;
 use super::strips::coding;
 use crate::simd::Level;
-use crate::{Border, Error, Pixel, Result, View2, ViewMut2, with_threads};
+use crate::threads::for_each;
+use crate::{Border, Error, Pixel, Result, View2, ViewMut2};
 
 /// Rows of outputs that are one task.
 const BAND: usize = 64;
@@ -50,11 +54,14 @@ pub(super) fn filter<T: Pixel>(
         4 => band::<T, i32>,
         _ => band::<T, i64>,
     };
-    let tops: Vec<_> = (0..ny).step_by(BAND).chain([ny]).collect();
-    let bands = out.blocks_mut(&tops, &[0, nx]);
-    with_threads(threads, || {
-        tops.par_iter().zip(bands).for_each(|(&top, mut out)| run(level, a, size, top, border, nan, &mut out, threads));
-    });
+    for_each(
+        threads,
+        out.strips_mut(BAND),
+        || (),
+        |(), (top, mut out)| {
+            run(level, a, size, top, border, nan, &mut out, threads);
+        },
+    );
     Ok(())
 }
 
@@ -82,63 +89,108 @@ fn band<T: Pixel, K: Key>(
     // Of each chunk, the last rows of outputs that saw a NaN.
     let mut spoilt = vec![0..0; nx.div_ceil(chunk)];
     for y in (0..height).step_by(2) {
-        for (x, spoilt) in (0..nx).step_by(chunk).zip(&mut spoilt) {
-            let width = chunk.min(nx - x);
-            let n = width.next_multiple_of(K::MARGIN);
-            let left = x as isize - before as isize;
-            // Columns that are read in place, an even number; those of the windows beyond are looked up.
-            let inside = left.max(0) as usize..nx.min((left + (n + K::MARGIN) as isize) as usize);
-            let inside = inside.start..inside.end - inside.len() % 2;
-            let beyond = (left..inside.start as isize).chain(inside.end as isize..left + (width + size - 1) as isize);
-            let mut nan = false;
-            for (row, numbers) in pixels.chunks_exact_mut(pitch).enumerate() {
-                let numbers = &mut numbers[..n + K::MARGIN];
-                let Some(source) = border.source((top + y + row) as isize - before as isize, ny) else {
-                    numbers.fill(number::<T, K>(T::default()).recode(coding));
-                    continue;
-                };
-                let pixels = match a.row(source) {
-                    Some(pixels) => &pixels[inside.clone()],
-                    None => {
-                        let copy = &mut copy[..inside.len()];
-                        inside.clone().zip(&mut *copy).for_each(|(x, pixel)| *pixel = a.get(source, x));
-                        copy
+        for (first, spoilt) in (0..nx).step_by(chunk).zip(&mut spoilt) {
+            let whole = first..nx.min(first + chunk);
+            let done =
+                if size == 3 && T::NAN.is_none() { direct(level, a, top + y, whole.clone(), y, out) } else { None };
+            let done = done.unwrap_or(whole.end..whole.end);
+            for part in [whole.start..done.start, done.end..whole.end].into_iter().filter(|part| !part.is_empty()) {
+                let (x, width) = (part.start, part.len());
+                let n = width.next_multiple_of(K::MARGIN);
+                let left = x as isize - before as isize;
+                // Columns that are read in place, an even number; those of the windows beyond are looked up.
+                let inside = left.max(0) as usize..nx.min((left + (n + K::MARGIN) as isize) as usize);
+                let inside = inside.start..inside.end - inside.len() % 2;
+                let beyond =
+                    (left..inside.start as isize).chain(inside.end as isize..left + (width + size - 1) as isize);
+                let mut nan = false;
+                for (row, numbers) in pixels.chunks_exact_mut(pitch).enumerate() {
+                    let numbers = &mut numbers[..n + K::MARGIN];
+                    let Some(source) = border.source((top + y + row) as isize - before as isize, ny) else {
+                        numbers.fill(number::<T, K>(T::default()).recode(coding));
+                        continue;
+                    };
+                    let pixels = match a.row(source) {
+                        Some(pixels) => &pixels[inside.clone()],
+                        None => {
+                            let copy = &mut copy[..inside.len()];
+                            inside.clone().zip(&mut *copy).for_each(|(x, pixel)| *pixel = a.get(source, x));
+                            copy
+                        }
+                    };
+                    let start = (inside.start as isize - left) as usize;
+                    nan |= load(level, numbers_of(pixels), coding, size == HALVED, start, numbers);
+                    for x in beyond.clone() {
+                        let pixel = border.source(x, nx).map_or(T::default(), |x| a.get(source, x));
+                        nan |= pixel.is_nan();
+                        let column = (x - left) as usize;
+                        let half = numbers.len() / 2;
+                        let at = if size == HALVED { column / 2 + column % 2 * half } else { column };
+                        numbers[at] = number::<T, K>(pixel).recode(coding);
                     }
-                };
-                let start = (inside.start as isize - left) as usize;
-                nan |= load(level, numbers_of(pixels), coding, size == HALVED, start, numbers);
-                for x in beyond.clone() {
-                    let pixel = border.source(x, nx).map_or(T::default(), |x| a.get(source, x));
-                    nan |= pixel.is_nan();
-                    let column = (x - left) as usize;
-                    let half = numbers.len() / 2;
-                    let at = if size == HALVED { column / 2 + column % 2 * half } else { column };
-                    numbers[at] = number::<T, K>(pixel).recode(coding);
                 }
-            }
-            if nan {
-                if spoilt.end < y {
-                    mend(level, a, size, (top, 0), (spoilt.clone(), x..x + width), border, nan_policy, out, threads);
-                    *spoilt = y..y;
+                if nan {
+                    if spoilt.end < y {
+                        mend(
+                            level,
+                            a,
+                            size,
+                            (top, 0),
+                            (spoilt.clone(), whole.clone()),
+                            border,
+                            nan_policy,
+                            out,
+                            threads,
+                        );
+                        *spoilt = y..y;
+                    }
+                    spoilt.end = height.min(y + 2);
                 }
-                spoilt.end = height.min(y + 2);
-            }
-            sort_columns(level, size, n + K::MARGIN, &pixels, &mut columns);
-            for (row, columns) in (y..height).zip(columns.chunks_exact(size * pitch)) {
-                combine(level, size, columns, &mut pairs, &mut medians[..n]);
-                store(
-                    level,
-                    &medians[..n],
-                    coding,
-                    size == HALVED,
-                    numbers_of_mut(&mut out.row_mut(row)[x..][..width]),
-                );
+                if size == 3 && coding == Coding::Float && y + 1 < height {
+                    let [p, q, r, s] = [0, 1, 2, 3].map(|row| &pixels[row * pitch..][..width + 2]);
+                    let [a, b] = out.two_rows_mut(y).map(|row| numbers_of_mut(&mut row[x..][..width]));
+                    three::float_medians(level, p, q, r, s, a, b);
+                    continue;
+                }
+                sort_columns(level, size, n + K::MARGIN, &pixels, &mut columns);
+                for (row, columns) in (y..height).zip(columns.chunks_exact(size * pitch)) {
+                    combine(level, size, columns, &mut pairs, &mut medians[..n]);
+                    store(
+                        level,
+                        &medians[..n],
+                        coding,
+                        size == HALVED,
+                        numbers_of_mut(&mut out.row_mut(row)[x..][..width]),
+                    );
+                }
             }
         }
     }
     for (x, spoilt) in (0..nx).step_by(chunk).zip(spoilt) {
         mend(level, a, size, (top, 0), (spoilt, x..nx.min(x + chunk)), border, nan_policy, out, threads);
     }
+}
+
+/// Fills what it can of the columns `x` of two rows of outputs of 3 by 3 pixels, those of the image's rows `y` and `y + 1`,
+/// from row `row` of `out` on; returns the columns, if any.
+fn direct<T: Pixel>(
+    level: Level,
+    a: View2<'_, T>,
+    y: usize,
+    x: Range<usize>,
+    row: usize,
+    out: &mut ViewMut2<'_, T>,
+) -> Option<Range<usize>> {
+    let (ny, nx) = a.shape();
+    let x = x.start.max(1)..x.end.min(nx.saturating_sub(1));
+    if x.is_empty() || y == 0 || y + 2 >= ny || row + 1 >= out.shape().0 {
+        return None;
+    }
+    let pixels = |y: usize| a.row(y).map(|row| &row[x.start - 1..x.end + 1]);
+    let (p, q, r, s) = (pixels(y - 1)?, pixels(y)?, pixels(y + 1)?, pixels(y + 2)?);
+    let [a, b] = out.two_rows_mut(row).map(|row| &mut row[x.clone()]);
+    three::medians(level, p, q, r, s, a, b);
+    Some(x)
 }
 
 #[cfg(test)]
