@@ -205,10 +205,11 @@ mod tests {
     fn image<T: Pixel>(n: usize, seed: u64, nan: u64) -> Vec<T> {
         let random = |i: usize| (i as u64 + seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
         let half = T::default().key();
-        let number =
-            |r: u64| if r % 3 == 0 { r << 40 >> (64 - T::BITS) } else { half.wrapping_add(r % 9).wrapping_sub(4) };
+        let number = |r: u64| {
+            if r.is_multiple_of(3) { r << 40 >> (64 - T::BITS) } else { half.wrapping_add(r % 9).wrapping_sub(4) }
+        };
         let number = |r: u64| T::from_key(number(r) & (u64::MAX >> (64 - T::BITS)));
-        let pixel = |r: u64| T::NAN.filter(|_| nan > 0 && r / 16 % nan == 0).unwrap_or(number(r));
+        let pixel = |r: u64| T::NAN.filter(|_| nan > 0 && (r / 16).is_multiple_of(nan)).unwrap_or(number(r));
         (0..n).map(|i| pixel(random(i))).collect()
     }
 
