@@ -71,6 +71,10 @@ class Band:
         AB mag of one pixel at which the mosaic's values are no longer those of the source.
     exposure : float
         Photo-electrons of one image unit (exposure time x gain for e/s): sets the photon noise of the sources.
+    stated : float
+        Factor by which the weight map's sigma exceeds the true one of large apertures.
+    steps : tuple of float
+        Exposures that a pointing may have, relative to that of `depth`.
     psf : str
         Path of a FITS image of the point-spread function at the mosaic's pixel scale, instead of all the above.
     """
@@ -88,6 +92,8 @@ class Band:
     smoothing: float = 0.0
     saturation: float = 16.0
     exposure: float = 5000.0
+    stated: float = 1.0
+    steps: tuple[float, ...] = (1.0,)
     psf: str = ""
 
 
@@ -109,6 +115,8 @@ class Preset:
         Any number.
     faintest : float
         AB mag at 1.6 micron below which no sources are drawn.
+    pointing : float
+        Distance of the pointings of a camera, in arcmin; 0 for a field of even depth.
     stars : float
         Stars brighter than 26th mag at 1.6 micron, per arcmin**2.
     clustered : float
@@ -122,6 +130,7 @@ class Preset:
     pixel_scale: float
     bands: tuple[Band, ...]
     faintest: float = 28.5
+    pointing: float = 2.0
     stars: float = 2.0
     clustered: float = 0.3
 
@@ -140,7 +149,9 @@ class Preset:
         return replace(self, bands=tuple(have[name] for name in names))
 
 
-HST = Optics(2.4, obscuration=0.33, struts=(45.0, 135.0, 225.0, 315.0), strut_width=0.022, blur=0.02)
+HST_IR = Optics(2.4, obscuration=0.36, struts=(45.0, 135.0, 225.0, 315.0), strut_width=0.035, blur=0.015)
+HST_ACS = Optics(2.4, obscuration=0.33, struts=(45.0, 135.0, 225.0, 315.0), strut_width=0.022, blur=0.026)
+HST = HST_ACS
 CANDELS_DEEP = Preset(
     "candels-deep",
     "CANDELS deep, GOODS-S (Grogin et al. 2011, Koekemoer et al. 2011)",
