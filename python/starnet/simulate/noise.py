@@ -47,9 +47,9 @@ class Noise:
         return np.float32(self._white_sigma[band] * self._suppression[band]) * self._relative(band, box)
 
     def weight(self, band: int, box: Box) -> NDArray[np.float32]:
-        """Weight map as the observatory states it: inverse variance that the pixels would have were they uncorrelated."""
+        """Weight map as the observatory states it: the inverse variance that uncorrelated pixels would have."""
         stated = np.float32(1 / (self._white_sigma[band] * self.preset.bands[band].stated))
-        return np.square(stated / self._relative(band, box))
+        return np.asarray(np.square(stated / self._relative(band, box)))
 
     def noise(self, band: int, box: Box) -> NDArray[np.float32]:
         """Correlated noise; the same pixels have the same bits in any window."""
@@ -101,7 +101,7 @@ class Noise:
         rows, columns = range(first_u, int(iu.max()) + 1), range(first_v, int(iv.max()) + 1)
         depth = np.array([[_depth(self.seed, number, i, j, camera.steps) for j in columns] for i in rows], np.float32)
         ku, kv = (iu - first_u).astype(np.int32), (iv - first_v).astype(np.int32)
-        total = depth[ku, kv]
+        total = np.asarray(depth[ku, kv], np.float32)
         for extra, di, dj in ((twice_u, 1, 0), (twice_v, 0, 1), (twice_u & twice_v, 1, 1)):
             total[extra] += depth[ku[extra] - di, kv[extra] - dj]
         return total
@@ -110,7 +110,7 @@ class Noise:
         """Sigma relative to that of the band's depth; maps of the cameras are held for the last windows."""
         key = (self.preset.bands[band].detector, self.preset.bands[band].steps, box)
         if key not in self._maps:
-            self._maps[key] = 1 / np.sqrt(self.exposure(band, box))
+            self._maps[key] = np.asarray(1 / np.sqrt(self.exposure(band, box)), np.float32)
             if len(self._maps) > _MAPS_HELD:
                 self._maps.popitem(last=False)
         return self._maps[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -16,7 +17,7 @@ _PUPIL = 1024
 # Wavelengths that a passband is sampled at: enough that Airy rings and the beads of spikes run into each other.
 _WAVELENGTHS = 5
 _ARCSEC = np.pi / 180 / 3600
-# JWST's segments are 1.32 m from flat to flat and 7 mm apart, in a circle of 6.6 m (Lightsey et al. 2012, Opt. Eng. 51).
+# JWST's segments: 1.32 m from flat to flat and 7 mm apart, in a circle of 6.6 m (Lightsey et al. 2012, Opt. Eng. 51).
 _FLAT, _PITCH = 1.32 / 6.6, 1.327 / 6.6
 
 
@@ -108,14 +109,14 @@ def pupil(optics: Optics, samples: int) -> NDArray[np.float32]:
         light = np.zeros_like(r)
         for q, p in ((q, p) for q in range(-2, 3) for p in range(-2, 3) if 0 < max(abs(q), abs(p), abs(q + p)) <= 2):
             dx, dy = x - _PITCH * q * np.sqrt(np.float32(0.75)), y - _PITCH * np.float32(p + q / 2)
-            flats = [abs(dx * np.cos(a) + dy * np.sin(a)) for a in np.deg2rad(np.float32([30, 90, 150]))]
+            flats = [abs(dx * np.cos(a) + dy * np.sin(a)) for a in np.deg2rad(np.array([30, 90, 150], np.float32))]
             light += inside(np.maximum.reduce(flats) - np.float32(_FLAT / 2))
     else:
         light = inside(r - 0.5) * (1 - inside(r - np.float32(optics.obscuration / 2)))
-    for angle in np.deg2rad(np.float32(optics.struts)):
+    for angle in np.deg2rad(np.array(optics.struts, np.float32)):
         along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
         light *= 1 - inside(abs(across) - np.float32(optics.strut_width / 2)) * inside(-along)
-    return light
+    return np.asarray(light, np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -132,7 +133,7 @@ def _autocorrelation(optics: Optics) -> NDArray[np.float32]:
     return np.asarray(spline_filter(transfer / transfer.max(), mode="grid-wrap"), np.float32)
 
 
-def _diffraction(band: Band, ky: NDArray[np.float64], kx: NDArray[np.float64]) -> NDArray[np.float64]:
+def _diffraction(band: Band, ky: NDArray[Any], kx: NDArray[Any]) -> NDArray[np.float64]:
     """Mean over the passband of the pupil's transfer function, at frequencies in cycles per arcsec."""
     from scipy.ndimage import map_coordinates
 
