@@ -197,6 +197,8 @@ class Painter:
                 np.multiply(imag, transfer.real, out=spectrum.imag)
             if oversample == 2:
                 spectrum = _fold(spectrum)
+            elif side > _LARGEST_OVERSAMPLED:
+                spectrum *= _low_pass(side)
             pixels[:, band] = irfft2(spectrum, s=(side, side), overwrite_x=True)
         if side == SIDES[-1]:
             edge = np.minimum(np.arange(side), np.arange(side)[::-1]) / _FADE
@@ -271,6 +273,13 @@ class Painter:
         squared *= entries.imag
         squared += entries.real
         return squared
+
+
+def _low_pass(side: int) -> Float32:
+    """1 up to half of Nyquist's frequency, 0 at it: without what lies beyond, a sharp end would ring along the axes."""
+    y, x = np.abs(np.fft.fftfreq(side))[:, None] * 2, np.arange(side // 2 + 1) / side * 2
+    fall_y, fall_x = (0.5 + 0.5 * np.cos(np.pi * np.clip(2 * k - 1, 0, 1)) for k in (y, x))
+    return np.asarray(fall_y * fall_x, np.float32)
 
 
 def _fold(spectrum: Complex64) -> Complex64:
