@@ -1,4 +1,4 @@
-"""The user's mosaic as the simulator sees a survey: its bands with their zero points, pixels and point-spread functions."""
+"""The user's mosaic as the simulator sees a survey: bands with zero points, pixels, point-spread functions."""
 
 from __future__ import annotations
 

@@ -1,0 +1,216 @@
+"""Completeness, biases and purity from the sources' fates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+from numpy.typing import NDArray
+
+from starnet.evaluate.blocks import Blocks, interval
+from starnet.inject.recovery import BLENDED, RECOVERED
+
+Floats = NDArray[np.float64]
+
+#: Completeness whose magnitudes are stated.
+LIMITS = (0.9, 0.5)
+#: Standard deviations of a normal distribution in its median absolute deviation.
+_MAD = 1.4826
+#: Widths of bins in magnitudes, and edges in FWHM.
+_MAG_BIN = 0.5
+SEPARATIONS = (0, 0.5, 1, 1.5, 2, 3, 4, 6, np.inf)
+# Magnitudes are counted in bins this fine for the fit.
+_FINE = 0.1
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """``C(m) = plateau / (1 + exp((m - centre) / width))``.
+
+    Attributes
+    ----------
+    plateau, centre, width : float
+        The plateau is what crowding leaves of bright sources.
+    """
+
+    plateau: float
+    centre: float
+    width: float
+
+    def __call__(self, mag: Floats) -> Floats:
+        """Completeness."""
+        return self.plateau / (1 + np.exp(np.clip((mag - self.centre) / self.width, -50, 50)))
+
+    def limit(self, completeness: float, mag_range: tuple[float, float]) -> float | None:
+        """Magnitude of a completeness; None if that is not inside the range."""
+        if self.plateau <= completeness:
+            return None
+        mag = self.centre + self.width * float(np.log(self.plateau / completeness - 1))
+        return mag if mag_range[0] <= mag <= mag_range[1] else None
+
+    @classmethod
+    def fit(cls, mag: Floats, trials: Floats, found: Floats) -> Logistic:
+        """The curve of maximum likelihood for so many found of so many trials at some magnitudes."""
+        from scipy.optimize import minimize
+
+        def loss(p: Floats) -> float:
+            c = np.clip(cls(*p)(mag), 1e-9, 1 - 1e-9)
+            return -float(np.sum(found * np.log(c) + (trials - found) * np.log(1 - c)))
+
+        low, high = float(mag.min()), float(mag.max())
+        bounds = [(1e-3, 1.0), (low - 3, high + 3), (0.02, 2.0)]
+        starts = [(0.95, low + part * (high - low), 0.3) for part in (0.3, 0.6, 0.9, 1.1)]
+        fits = [minimize(loss, start, bounds=bounds, method="L-BFGS-B") for start in starts]
+        return cls(*min(fits, key=lambda one: float(one.fun)).x)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Sources of a range of some quantity.
+
+    Attributes
+    ----------
+    low, high : float or None
+        The range; None where it is open.
+    n, recovered, blended : int
+        Injected sources, and what became of them.
+    completeness : float
+        ``recovered / n``.
+    mag_bias, mag_scatter : float or None
+        Median of measured less true magnitude in the reference band, and 1.4826 times the median absolute deviation
+        from it.
+    mag_error : float or None
+        Of that median, ``1.2533 scatter / sqrt(number)``.
+    size_ratio, size_scatter : float or None
+        Median of measured over true size, and the scatter likewise.
+    """
+
+    low: float | None
+    high: float | None
+    n: int
+    recovered: int
+    blended: int
+    completeness: float
+    mag_bias: float | None
+    mag_scatter: float | None
+    mag_error: float | None
+    size_ratio: float | None
+    size_scatter: float | None
+
+
+def bins(table: Table, values: Floats, edges: Sequence[float], band: str) -> list[Bin]:
+    """Bins of sources, empty ones left out.
+
+    Parameters
+    ----------
+    table : Table
+        Of `starnet.inject.recovery.Recovery`.
+    values : ndarray of float64
+        The quantity, for each row.
+    edges : sequence of float
+        Ascending.
+    band : str
+        The reference band.
+    """
+    found = []
+    recovered, blended = (np.asarray(table["outcome"] == one) for one in (RECOVERED, BLENDED))
+    offset = np.asarray(table[f"mag_out_{band}"]) - np.asarray(table[f"mag_{band}"])
+    ratio = np.asarray(table["size_out"]) / np.asarray(table["size"])
+    for low, high in pairwise(edges):
+        here = (values >= low) & (values < high)
+        n = int(here.sum())
+        if n:
+            bias, scatter, error = _robust(offset[here & recovered])
+            size, size_scatter, _ = _robust(ratio[here & recovered])
+            hits = int((here & recovered).sum())
+            lost = int((here & blended).sum())
+            limits = (float(v) if np.isfinite(v) else None for v in (low, high))
+            found.append(Bin(*limits, n, hits, lost, hits / n, bias, scatter, error, size, size_scatter))
+    return found
+
+
+def steps(values: Floats, width: float) -> list[float]:
+    """Edges at multiples of a width around all values."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return [0.0, width]
+    first, last = np.floor(values.min() / width), np.floor(values.max() / width)
+    return [float(v) for v in width * np.arange(first, last + 2)]
+
+
+def limits(table: Table, shape: tuple[int, int], mag_range: tuple[float, float], *, resamples: int, seed: int) -> Any:
+    """The logistic of maximum likelihood, the magnitudes of 90 % and 50 % completeness, and their 95 % intervals.
+
+    The bootstrap draws squares of the sky with all that was injected there, in any pass, so that what the sky has there
+    is part of the uncertainty.
+
+    Returns
+    -------
+    dict
+        ``fit`` (plateau, centre, width); ``limits``: for ``90`` and ``50`` the ``mag``, None if the curve does not pass
+        it inside the range of magnitudes, and its ``interval``, None if fewer than half of the draws have one.
+    """
+    if not len(table):
+        return {"fit": None, "limits": {f"{100 * c:.0f}": {"mag": None, "interval": None} for c in LIMITS}}
+    edges = np.arange(mag_range[0], mag_range[1] + _FINE, _FINE)
+    middle = (edges[:-1] + edges[1:]) / 2
+    column = np.clip(np.searchsorted(edges, np.asarray(table["mag"]), "right") - 1, 0, len(middle) - 1)
+    blocks = Blocks.of(shape)
+    y, x = (np.clip(np.asarray(table[axis]), 0, None).astype(np.int64) // blocks.side for axis in ("y", "x"))
+    _, block = np.unique(y * shape[1] + x, return_inverse=True)
+    counts = np.zeros((2, block.max() + 1, len(middle)))
+    np.add.at(counts[0], (block, column), 1)
+    np.add.at(counts[1], (block, column), np.asarray(table["outcome"] == RECOVERED).astype(float))
+
+    def fitted(weights: Floats) -> Logistic:
+        trials, found = np.tensordot(counts, weights, (1, 0))
+        some = trials > 0
+        return Logistic.fit(middle[some], trials[some], found[some])
+
+    ones = np.ones(counts.shape[1])
+    best = fitted(ones)
+    rng = np.random.default_rng(seed)
+    draws = [fitted(rng.multinomial(len(ones), ones / len(ones)).astype(float)) for _ in range(resamples)]
+    stated = {}
+    for c in LIMITS:
+        drawn = np.array([np.nan if (m := one.limit(c, mag_range)) is None else m for one in draws])
+        enough = np.isfinite(drawn).sum() * 2 > len(drawn)
+        stated[f"{100 * c:.0f}"] = {
+            "mag": best.limit(c, mag_range),
+            "interval": interval(drawn) if enough else None,
+        }
+    return {"fit": asdict(best), "limits": stated}
+
+
+def purity(mag: Floats, mirrored: Floats, edges: Sequence[float]) -> list[dict[str, Any]]:
+    """Detections of the image and of the image turned over, by isophotal magnitude.
+
+    What is detected on the image turned over is noise (and the edges of holes): its number is an estimate of the false
+    ones among the image's.
+
+    Returns
+    -------
+    list of dict
+        ``low``, ``high``, ``n``, ``n_mirrored``, and ``purity``, ``max(0, 1 - n_mirrored / n)``, None where ``n`` is 0.
+    """
+    found = []
+    for low, high in pairwise(edges):
+        n, false = (int(((one >= low) & (one < high)).sum()) for one in (mag, mirrored))
+        if n or false:
+            part = max(0.0, 1 - false / n) if n else None
+            found.append({"low": low, "high": high, "n": n, "n_mirrored": false, "purity": part})
+    return found
+
+
+def _robust(values: Floats) -> tuple[float | None, float | None, float | None]:
+    """Median, scatter and the error of the median."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None, None, None
+    median = float(np.median(values))
+    scatter = float(_MAD * np.median(np.abs(values - median)))
+    return median, scatter, 1.2533 * scatter / float(np.sqrt(len(values)))
