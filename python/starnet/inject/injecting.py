@@ -23,7 +23,7 @@ from starnet.evaluate.plots import check_matplotlib
 from starnet.inject import images
 from starnet.inject.recovery import recover
 from starnet.inject.report import write_report
-from starnet.inject.scene import Scene
+from starnet.inject.scene import Scene, default_range
 from starnet.inject.sources import Magnitudes, Pool
 from starnet.inject.summary import summarize
 from starnet.inject.target import Target, adapt
@@ -36,8 +36,6 @@ from starnet.simulate import Preset
 from starnet.workers import peak_memory
 
 PLAN = "injection-plan.json"
-# Magnitudes around that of a point source of 5 sigma: from where everything is found to where nothing is.
-_BRIGHTER, _FAINTER = 4.5, 1.5
 
 
 @dataclass(frozen=True)
@@ -105,8 +103,8 @@ def inject(
     density : float
         Sources in a million pixels, in each pass: few, so that they are not each other's neighbours.
     mag_range : tuple of float, optional
-        AB mag, in the reference band, of the brightest and the faintest source; by default from 4.5 mag brighter to
-        1.5 mag fainter than a point source of 5 sigma.
+        AB mag, in the reference band, of the brightest and the faintest source; see
+        `starnet.inject.scene.default_range`.
     magnitudes : {"flat", "counts"}
         As many sources at each magnitude, or as many as the preset's sky has.
     band : str, optional
@@ -170,7 +168,7 @@ def inject(
     target = Target(mosaic, survey, recipe, names.index(band or names[0]))
     opening["weights"] = images.weights(mosaic)
     run = _Injection(target, directory, original, opening, segmentation, seed, keep, progress)
-    mag_range = mag_range or _range(target)
+    mag_range = mag_range or default_range(target, seed)
     if "gain" not in plan or not plan["gain"]:
         notes.append("the sources bring no photon noise of their own: --gain BAND=ELECTRONS adds it")
     with disk_full_explained(directory):
@@ -301,11 +299,6 @@ def _finished(directory: Path, like: SegmentResult) -> SegmentResult:
     run = json.loads((directory / "run.json").read_text(encoding="utf-8"))
     outputs = {kind: directory / path.name for kind, path in like.outputs.items()}
     return SegmentResult(directory, run["sources"], outputs, True, run["tiles"], run["seconds"], 0, run)
-
-
-def _range(target: Target) -> tuple[float, float]:
-    depth = target.depth()
-    return float(np.round(2 * (depth - _BRIGHTER)) / 2), float(np.round(2 * (depth + _FAINTER)) / 2)
 
 
 def _magnitudes(target: Target, result: SegmentResult) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from starnet.evaluate.plots import COLOURS, figure_url, new_figure, wilson
-from starnet.inject.curves import Logistic
+from starnet.inject.curves import Logistic, steps
 from starnet.inject.recovery import RECOVERED
 
 Floats = NDArray[np.float64]

@@ -13,16 +13,17 @@ from starnet.inject import plots
 
 _DEFINITIONS = """
 A source is recovered if it has a detection of its own. All injected sources and all detections of the original image
-enter one one-to-one assignment with the detections of the image with the injected sources: the one with the largest sum
-of IoU (intersection over union). The mask of an injected source is where it exceeds, alone, 1 sigma of the noise-weighted
-detection image. An IoU of 0.1 is enough; a source too faint for that is recovered if its centre lies in a detection that
-nobody else was assigned. A source is blended if its centre lies in somebody else's detection, and missed if nothing is
-found there. It is alone if neither its mask nor its centre is on a detection of the original, or its mask on another's.
-The curve is a logistic with a plateau, C(m) = plateau / (1 + exp((m - centre) / width)), fitted to all single sources by
-maximum likelihood; limits are where it passes 90 % and 50 %, with 95 % intervals from a bootstrap over squares of the sky.
-Measured magnitudes are isophotal: they lack the light below the isophote, and have that of neighbours. Biases are medians,
-scatters 1.4826 times the median absolute deviation. The image turned over (at its sky, with the same noise and threshold)
-has no sources: what is detected there estimates the false detections of the image, where its noise is symmetric.
+enter one one-to-one assignment with the detections of the image with the injected sources: the one with the largest
+sum of IoU (intersection over union). The mask of an injected source is where it exceeds, alone, 1 sigma of the noise-
+weighted detection image. An IoU of 0.1 is enough; a source too faint for that is recovered if its centre lies in a
+detection that nobody else was assigned. A source is blended if its centre lies in somebody else's detection, and
+missed if nothing is found there. It is alone if neither its mask nor its centre is on a detection of the original, or
+its mask on another's. The curve is a logistic with a plateau, C(m) = plateau / (1 + exp((m - centre) / width)),
+fitted to all single sources by maximum likelihood; limits are where it passes 90 % and 50 %, with 95 % intervals from
+a bootstrap over squares of the sky. Measured magnitudes are isophotal: they lack the light below the isophote, and
+have that of neighbours. Biases are medians, scatters 1.4826 times the median absolute deviation. The image turned
+over (at its sky, with the same noise and threshold) has no sources: what is detected there estimates the false
+detections of the image, where its noise is symmetric.
 """
 
 

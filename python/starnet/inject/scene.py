@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 
 from starnet.evaluate.coco import MaskLabels
 from starnet.evaluate.runs import Runs
-from starnet.inject.sources import Sources
+from starnet.inject.sources import Pool, Sources, magnitude
 from starnet.inject.target import Target
 from starnet.simulate import truth
 from starnet.simulate.paint import Layout, Painter
 from starnet.tiles import Box
 
 Floats = NDArray[np.float64]
+
+#: How many sources tell which magnitudes are of interest, and how far these reach.
+_PILOT, _BRIGHTER, _FAINTER = 200, 6, 1
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,25 @@ class Scene:
     def _place(self, index: int) -> Box:
         y0, x0, side = (int(v[index]) for v in (self.layout.y0, self.layout.x0, self.layout.side))
         return Box(y0, y0 + side, x0, x0 + side)
+
+
+def default_range(target: Target, seed: int) -> tuple[float, float]:
+    """From magnitudes where everything is found to those where nothing is.
+
+    They lie around the median magnitude at which sources of the preset's sky have an S/N of 5 in all bands together, were
+    the noise white: 6 mag brighter, and 1 mag fainter, as the noise of most mosaics is correlated and hides more.
+    """
+    sigma = np.array([sky.background.median_rms for sky in target.recipe.skies])
+    middle = target.zero_point - 2.5 * np.log10(50 * sigma[target.reference])
+    for _ in range(2):  # colours and sizes change with the magnitude: around the first answer once more
+        pool = Pool.fill(target, (middle - 1, middle + 1), "flat", seed)
+        scene = Scene(target, pool.choose(_PILOT, 0))
+        mag, snr = magnitude(target, scene.sources), np.empty(len(scene.sources))
+        everyone = np.ones(len(snr), bool)
+        for stamps in scene.painter.stamps(scene.sources.sources, scene.sources.components, scene.layout, everyone):
+            snr[stamps.index] = np.sqrt(((stamps.pixels / sigma[:, None, None]) ** 2).sum(axis=(1, 2, 3)))
+        middle = float(np.median(mag + 2.5 * np.log10(snr / 5)))
+    return round(2 * (middle - _BRIGHTER)) / 2, round(2 * (middle + _FAINTER)) / 2
 
 
 def _half_light_radius(image: NDArray[np.float32]) -> float:

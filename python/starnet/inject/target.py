@@ -57,13 +57,6 @@ class Target:
         image = np.fft.irfft2(transfer, s=(64 * fine, 64 * fine))
         return float(2 * np.sqrt(np.count_nonzero(image > image.max() / 2) / np.pi) / fine)
 
-    def depth(self) -> float:
-        """AB mag of a point source of 5 sigma in the reference band, were the noise white."""
-        transfer = otf(self.preset.bands[self.reference], self.preset.pixel_scale, 64, 1)
-        image = np.fft.irfft2(transfer, s=(64, 64))
-        sigma = self.recipe.skies[self.reference].background.median_rms
-        return float(self.zero_point - 2.5 * np.log10(5 * sigma / np.sqrt((image**2).sum())))
-
 
 def adapt(
     mosaic: Mosaic,
