@@ -11,8 +11,9 @@ from astropy.table import Table
 from typer.testing import CliRunner, Result
 
 from starnet.cli import app
+from starnet.mosaic import Mosaic
 from starnet.outputs.segmentation_map import read_segmentation_map
-from starnet.simulate import load_preset
+from starnet.simulate import PRESETS, Field, load_preset, to_yaml, write
 
 
 def invoke(*arguments: str | Path) -> Result:
@@ -67,3 +68,22 @@ def test_errors_are_one_sentence(
     assert result.stderr.startswith("starnet: error: ")
     assert result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["nircam", "rubin", "euclid-vis"])
+def test_files_say_what_the_preset_says(name: str, tmp_path: Path) -> None:
+    preset = load_preset(name)
+    write(Field(preset, (48, 64), 2), tmp_path)
+    mosaic = Mosaic.open([tmp_path / f"{band.name.lower()}_drz.fits" for band in preset.bands])
+    assert mosaic.instrument is not None
+    assert {band.name: band.zero_point for band in mosaic.bands} == pytest.approx(
+        {band.name: band.zero_point for band in preset.bands}
+    )
+    assert all(band.has_weight for band in mosaic.bands)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_survives_being_written(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(to_yaml(PRESETS[name]))
+    assert load_preset(str(path)) == PRESETS[name]

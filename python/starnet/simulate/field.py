@@ -31,6 +31,7 @@ LARGEST_CELL = 10_000
 # Sources outside the field whose stamps may reach into it.
 _MARGIN = -(-int(SIDES[-1]) // (2 * CELL))
 _CELLS_HELD = 1024
+_RIM = 64  # in pixels
 
 Float32 = NDArray[np.float32]
 
@@ -207,11 +208,13 @@ class Field:
         if box.clip(self.size) != box or box.size == 0:
             raise ValueError(f"{box} does not lie inside a field of {self.size}")
         scene, painter = self._scene(box), self.painter
-        ivar = self.inverse_variance(box)
+        # Most stamps of the sources at its edges lie within the rim.
+        around = box.pad(_RIM if with_truth else 0)
+        ivar = self.inverse_variance(around)
         weights = truth.detection_weights(ivar)
         model = np.zeros((len(self.preset.bands), *box.shape), np.float32)
         labels = truth.LabelMap(box)
-        ledger = _Ledger(self, scene, box) if with_truth else None
+        ledger = _Ledger(self, scene, box, around, ivar, weights) if with_truth else None
         wanted = scene.layout.reaching(box)
         if ledger is not None:
             wanted |= ledger.owned
@@ -220,12 +223,13 @@ class Field:
                 place = _box(scene.layout, index)
                 part = place.intersect(box)
                 if part.size:
-                    flux, here = pixels[:, *part.slices_in(place)], part.slices_in(box)
-                    model[:, *here] += flux
-                    labels.add(int(scene.labels[index]), part, truth.detection(flux, weights[:, *here]))
+                    flux = pixels[:, *part.slices_in(place)]
+                    model[:, *part.slices_in(box)] += flux
+                    image = truth.detection(flux, weights[:, *part.slices_in(around)])
+                    labels.add(int(scene.labels[index]), part, image)
             if ledger is not None:
-                ledger.enter(stamps.index, stamps.pixels, ivar, weights)
-        window = Window(box, *self._observe(box, model, ivar), model, labels.labels)
+                ledger.enter(stamps.index, stamps.pixels)
+        window = Window(box, *self._observe(box, model, ivar[:, *box.slices_in(around)]), model, labels.labels)
         return window, Truth(*ledger.close()) if ledger is not None else Truth(np.zeros(0, self.truth_dtype), [])
 
     @property
@@ -331,8 +335,9 @@ class Field:
 class _Ledger:
     """Takes down what is true of a window's own sources while they are painted."""
 
-    def __init__(self, field: Field, scene: _Scene, box: Box) -> None:
-        self.field, self.scene, self.box = field, scene, box
+    def __init__(self, field: Field, scene: _Scene, box: Box, around: Box, ivar: Float32, weights: Float32) -> None:
+        self.field, self.scene = field, scene
+        self._around, self._ivar, self._weights = around, ivar, weights
         ny, nx = field.size
         y = np.clip(np.floor(scene.sources["y"] + 0.5), 0, ny - 1)
         x = np.clip(np.floor(scene.sources["x"] + 0.5), 0, nx - 1)
@@ -345,27 +350,28 @@ class _Ledger:
         self._boxes = np.zeros((len(scene.sources), 4), np.int32)
         self._masks: dict[int, NDArray[np.int64]] = {}
 
-    def enter(self, indices: NDArray[np.int64], pixels: Float32, ivar: Float32, weights: Float32) -> None:
-        """Take down the stamps of some sources; `ivar` and detection weights are those of the window."""
+    def enter(self, indices: NDArray[np.int64], pixels: Float32) -> None:
+        """Take down the stamps of some sources."""
         own = self.owned[indices]
         if not own.any():
             return
         indices, pixels = indices[own], pixels[own]
         places = [_box(self.scene.layout, index) for index in indices.tolist()]
-        inside = [place.intersect(self.box) == place for place in places]
-        around = np.stack(
+        inside = [place.intersect(self._around) == place for place in places]
+        ivar = np.stack(
             [
-                ivar[:, *place.slices_in(self.box)] if within else self.field.inverse_variance(place)
+                self._ivar[:, *place.slices_in(self._around)] if within else self.field.inverse_variance(place)
                 for place, within in zip(places, inside, strict=True)
             ]
         )
         side = pixels.shape[-1]
         power = self.field.power(side)
-        self._snr[indices] = truth.signal_to_noise(pixels, around, power)
+        self._snr[indices] = truth.signal_to_noise(pixels, ivar, power)
         self._saturated[indices] = (pixels.max(axis=(2, 3)) > self._saturation).any(axis=1)
         for i, (index, place) in enumerate(zip(indices.tolist(), places, strict=True)):
-            weight = weights[:, *place.slices_in(self.box)] if inside[i] else truth.detection_weights(around[i])
-            seen = truth.detection(pixels[i], weight) > 1
+            here = place.slices_in(self._around)
+            weights = self._weights[:, *here] if inside[i] else truth.detection_weights(ivar[i])
+            seen = truth.detection(pixels[i], weights) > 1
             if seen.any():  # only inside the field: the inverse variance is 0 elsewhere
                 rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
                 box = Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
