@@ -20,52 +20,83 @@ Floats = NDArray[np.float64]
 LIMITS = (0.9, 0.5)
 #: Standard deviations of a normal distribution in its median absolute deviation.
 _MAD = 1.4826
-#: Widths of bins in magnitudes, and edges in FWHM.
-_MAG_BIN = 0.5
+#: Edges in FWHM.
 SEPARATIONS = (0, 0.5, 1, 1.5, 2, 3, 4, 6, np.inf)
-# Magnitudes are counted in bins this fine for the fit.
-_FINE = 0.1
+# Magnitudes are counted in bins this fine for the fit; limits are looked for in these steps.
+_FINE, _STEP = 0.1, 0.01
 
 
 @dataclass(frozen=True)
-class Logistic:
-    """``C(m) = plateau / (1 + exp((m - centre) / width))``.
+class Curve:
+    """Completeness against magnitude.
+
+    ``C(m) = P(m) (1 - exp(-exp(-(m - centre) / width)))``. The second factor is the complementary log-log curve, which
+    leaves 1 late and reaches 0 slowly, as detection at a threshold does; a logistic one, whose ends are alike, puts the
+    magnitude of 90 % a quarter too bright where there are no blends. `P` is what crowding leaves, a straight line from
+    `plateau` at the brightest magnitude to ``plateau * kept`` at the faintest: neighbours hide more of the faint ones.
 
     Attributes
     ----------
-    plateau, centre, width : float
-        The plateau is what crowding leaves of bright sources.
+    plateau, kept, centre, width : float
+        The four parameters.
+    brightest, faintest : float
+        The range of magnitudes.
     """
 
     plateau: float
+    kept: float
     centre: float
     width: float
+    brightest: float
+    faintest: float
 
     def __call__(self, mag: Floats) -> Floats:
         """Completeness."""
-        return self.plateau / (1 + np.exp(np.clip((mag - self.centre) / self.width, -50, 50)))
+        part = (mag - self.brightest) / (self.faintest - self.brightest)
+        rise = np.exp(np.clip((self.centre - mag) / self.width, -50, 50))
+        return self.plateau * (1 + (self.kept - 1) * part) * -np.expm1(-rise)
 
-    def limit(self, completeness: float, mag_range: tuple[float, float]) -> float | None:
+    def limit(self, completeness: float) -> float | None:
         """Magnitude of a completeness; None if that is not inside the range."""
-        if self.plateau <= completeness:
+        mag = np.linspace(self.brightest, self.faintest, 1 + round((self.faintest - self.brightest) / _STEP))
+        values = self(mag)
+        if not values[0] >= completeness > values[-1]:
             return None
-        mag = self.centre + self.width * float(np.log(self.plateau / completeness - 1))
-        return mag if mag_range[0] <= mag <= mag_range[1] else None
+        return float(np.interp(-completeness, -values, mag))
 
     @classmethod
-    def fit(cls, mag: Floats, trials: Floats, found: Floats) -> Logistic:
-        """The curve of maximum likelihood for so many found of so many trials at some magnitudes."""
+    def fit(
+        cls, mag: Floats, trials: Floats, found: Floats, mag_range: tuple[float, float], start: Curve | None = None
+    ) -> Curve:
+        """The curve of maximum likelihood for so many found of so many trials at some magnitudes.
+
+        Parameters
+        ----------
+        mag, trials, found : ndarray of float64
+            The counts.
+        mag_range : tuple of float
+            The brightest and the faintest magnitude.
+        start : Curve, optional
+            Where to begin; by default, at several places.
+        """
         from scipy.optimize import minimize
 
+        low, high = mag_range
+
+        def made(p: Floats) -> Curve:
+            return cls(float(p[0]), float(p[1]), float(p[2]), float(p[3]), low, high)
+
         def loss(p: Floats) -> float:
-            c = np.clip(cls(*p)(mag), 1e-9, 1 - 1e-9)
+            c = np.clip(made(p)(mag), 1e-9, 1 - 1e-9)
             return -float(np.sum(found * np.log(c) + (trials - found) * np.log(1 - c)))
 
-        low, high = float(mag.min()), float(mag.max())
-        bounds = [(1e-3, 1.0), (low - 3, high + 3), (0.02, 2.0)]
-        starts = [(0.95, low + part * (high - low), 0.3) for part in (0.3, 0.6, 0.9, 1.1)]
-        fits = [minimize(loss, start, bounds=bounds, method="L-BFGS-B") for start in starts]
-        return cls(*min(fits, key=lambda one: float(one.fun)).x)
+        bounds = [(1e-3, 1.0), (0.0, 1.0), (low - 3, high + 3), (0.02, 2.0)]
+        starts = [(0.95, 0.9, low + part * (high - low), 0.4) for part in (0.3, 0.6, 0.9, 1.1)]
+        if start is not None:
+            starts = [(start.plateau, start.kept, start.centre, start.width)]
+        fits = [minimize(loss, one, bounds=bounds, method="L-BFGS-B") for one in starts]
+        best = min(fits, key=lambda one: float(one.fun))
+        return made(best.x)
 
 
 @dataclass(frozen=True)
@@ -128,8 +159,8 @@ def bins(table: Table, values: Floats, edges: Sequence[float], band: str) -> lis
             size, size_scatter, _ = _robust(ratio[here & recovered])
             hits = int((here & recovered).sum())
             lost = int((here & blended).sum())
-            limits = (float(v) if np.isfinite(v) else None for v in (low, high))
-            found.append(Bin(*limits, n, hits, lost, hits / n, bias, scatter, error, size, size_scatter))
+            first, last = (float(v) if np.isfinite(v) else None for v in (low, high))
+            found.append(Bin(first, last, n, hits, lost, hits / n, bias, scatter, error, size, size_scatter))
     return found
 
 
@@ -143,7 +174,7 @@ def steps(values: Floats, width: float) -> list[float]:
 
 
 def limits(table: Table, shape: tuple[int, int], mag_range: tuple[float, float], *, resamples: int, seed: int) -> Any:
-    """The logistic of maximum likelihood, the magnitudes of 90 % and 50 % completeness, and their 95 % intervals.
+    """The curve of maximum likelihood, the magnitudes of 90 % and 50 % completeness, and their 95 % intervals.
 
     The bootstrap draws squares of the sky with all that was injected there, in any pass, so that what the sky has there
     is part of the uncertainty.
@@ -151,7 +182,7 @@ def limits(table: Table, shape: tuple[int, int], mag_range: tuple[float, float],
     Returns
     -------
     dict
-        ``fit`` (plateau, centre, width); ``limits``: for ``90`` and ``50`` the ``mag``, None if the curve does not pass
+        ``fit`` (parameters of `Curve`); ``limits``: for ``90`` and ``50`` the ``mag``, None if the curve does not pass
         it inside the range of magnitudes, and its ``interval``, None if fewer than half of the draws have one.
     """
     if not len(table):
@@ -166,21 +197,21 @@ def limits(table: Table, shape: tuple[int, int], mag_range: tuple[float, float],
     np.add.at(counts[0], (block, column), 1)
     np.add.at(counts[1], (block, column), np.asarray(table["outcome"] == RECOVERED).astype(float))
 
-    def fitted(weights: Floats) -> Logistic:
+    def fitted(weights: Floats, start: Curve | None = None) -> Curve:
         trials, found = np.tensordot(counts, weights, (1, 0))
         some = trials > 0
-        return Logistic.fit(middle[some], trials[some], found[some])
+        return Curve.fit(middle[some], trials[some], found[some], mag_range, start)
 
     ones = np.ones(counts.shape[1])
     best = fitted(ones)
     rng = np.random.default_rng(seed)
-    draws = [fitted(rng.multinomial(len(ones), ones / len(ones)).astype(float)) for _ in range(resamples)]
+    draws = [fitted(rng.multinomial(len(ones), ones / len(ones)).astype(float), best) for _ in range(resamples)]
     stated = {}
     for c in LIMITS:
-        drawn = np.array([np.nan if (m := one.limit(c, mag_range)) is None else m for one in draws])
+        drawn = np.array([np.nan if (m := one.limit(c)) is None else m for one in draws])
         enough = np.isfinite(drawn).sum() * 2 > len(drawn)
         stated[f"{100 * c:.0f}"] = {
-            "mag": best.limit(c, mag_range),
+            "mag": best.limit(c),
             "interval": interval(drawn) if enough else None,
         }
     return {"fit": asdict(best), "limits": stated}

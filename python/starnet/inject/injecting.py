@@ -169,7 +169,7 @@ def inject(
     opening["weights"] = images.weights(mosaic)
     run = _Injection(target, directory, original, opening, segmentation, seed, keep, progress)
     mag_range = mag_range or default_range(target, seed)
-    if "gain" not in plan or not plan["gain"]:
+    if not gain:
         notes.append("the sources bring no photon noise of their own: --gain BAND=ELECTRONS adds it")
     with disk_full_explained(directory):
         with stopwatch("mirrored"):

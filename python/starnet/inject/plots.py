@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,28 +10,26 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from starnet.evaluate.plots import COLOURS, figure_url, new_figure, wilson
-from starnet.inject.curves import Logistic, steps
+from starnet.inject.curves import SEPARATIONS, Curve, steps
 from starnet.inject.recovery import RECOVERED
 
 Floats = NDArray[np.float64]
-_QUANTITIES = {
-    "surface_brightness": "surface brightness in the half-light radius [AB mag / arcsec²]",
-    "half_light_radius": "half-light radius as seen [arcsec]",
-}
+# A bin's median of fewer sources is not drawn.
+_LEAST = 5
 
 
 def draw_completeness(summary: dict[str, Any]) -> str:
     """Against magnitude with the fits and their limits, surface brightness and size; as a data URL."""
     figure = new_figure(13, 4)
     axes = figure.subplots(1, 3)
-    mags = np.linspace(*summary["mag_range"], 200)
+    mags = np.linspace(summary["mag_range"][0], summary["mag_range"][1], 200)
     for name, fit, colour, text in (
         ("mag", "completeness_fit", COLOURS[0], "all"),
         ("mag, alone", "completeness_fit_alone", COLOURS[1], "alone"),
     ):
         if summary["bins"].get(name):
             _points(axes[0], summary["bins"][name], colour, text)
-            axes[0].plot(mags, Logistic(**summary[fit])(mags), color=colour)
+            axes[0].plot(mags, Curve(**summary[fit])(mags), color=colour)
     for level, one in summary["completeness_limits"].items():
         if one["mag"] is not None:
             axes[0].axvline(one["mag"], color="0.6", linewidth=1)
@@ -39,10 +38,12 @@ def draw_completeness(summary: dict[str, Any]) -> str:
                 axes[0].axvspan(*one["interval"], color="0.85", zorder=0)
     axes[0].legend(frameon=False, loc="lower left")
     axes[0].set(xlabel=f"true {summary['band']} [AB mag]", ylabel="completeness")
-    for axis, (name, text) in zip(axes[1:], _QUANTITIES.items(), strict=True):
-        _points(axis, summary["bins"][name], COLOURS[0], "")
-        axis.set_xlabel(text)
-    axes[2].set_xscale("log")
+    _points(axes[1], summary["bins"]["surface_brightness"], COLOURS[0], "")
+    axes[1].set_xlabel("surface brightness in the half-light radius [AB mag / arcsec²]")
+    _points(axes[2], summary["bins"]["half_light_radius"], COLOURS[0], "")
+    axes[2].set_xlabel(
+        f"half-light radius as seen [arcsec], brighter than {summary['half_light_radius_brighter_than']:.2f} mag"
+    )
     for axis in axes:
         axis.set_ylim(-0.02, 1.12)
     return figure_url(figure)
@@ -53,10 +54,7 @@ def draw_plane(table: Table, band: str) -> str:
     figure = new_figure(6.5, 4.2)
     axis = figure.subplots()
     mag, size = np.asarray(table["mag"]), np.log10(np.asarray(table["half_light_radius"]))
-    edges = [
-        np.arange(np.floor(2 * mag.min()) / 2, mag.max() + 0.5, 0.5),
-        np.linspace(size.min(), size.max() + 1e-6, 9),
-    ]
+    edges = [np.array(steps(mag, 0.5)), np.linspace(size.min(), size.max() + 1e-6, 9)]
     hits = np.asarray(table["outcome"] == RECOVERED)
     trials, *_ = np.histogram2d(mag, size, edges)
     found, *_ = np.histogram2d(mag[hits], size[hits], edges)
@@ -80,13 +78,13 @@ def draw_biases(table: Table, summary: dict[str, Any]) -> str:
     offset = np.asarray(here[f"mag_out_{band}"]) - np.asarray(here[f"mag_{band}"])
     ratio = np.asarray(here["size_out"]) / np.asarray(here["size"])
     for axis, values in ((axes[0], offset), (axes[1], ratio)):
-        axis.plot(mag[~alone], values[~alone], ".", color=COLOURS[1], markersize=3, alpha=0.5, label="blended")
+        axis.plot(mag[~alone], values[~alone], ".", color=COLOURS[1], markersize=3, alpha=0.5, label="not alone")
         axis.plot(mag[alone], values[alone], ".", color="0.5", markersize=3, alpha=0.6, label="alone")
     for axis, middle, scatter in (
         (axes[0], "mag_bias", "mag_scatter"),
         (axes[1], "size_ratio", "size_scatter"),
     ):
-        found = [one for one in summary["bins"]["mag"] if one[middle] is not None]
+        found = [one for one in summary["bins"]["mag"] if one["recovered"] >= _LEAST]
         x = [(one["low"] + one["high"]) / 2 for one in found]
         axis.errorbar(
             x, [one[middle] for one in found], [one[scatter] for one in found], fmt="o-", color=COLOURS[0], capsize=2
@@ -104,16 +102,22 @@ def draw_purity(summary: dict[str, Any]) -> str:
     """What blends lose against separation, and detections of the image and of the image turned over."""
     figure = new_figure(13, 3.8)
     axes = figure.subplots(1, 2)
-    separation = summary["bins"].get("separation", [])
-    x = np.arange(len(separation))
-    values, n = (np.array([one[key] for one in separation], float) for key in ("completeness", "n"))
-    axes[0].vlines(x, *wilson(values, n.astype(np.int64)), color=COLOURS[0], linewidth=1)
-    axes[0].plot(x, values, "o-", color=COLOURS[0])
-    names = [f"≥ {one['low']:g}" if one["high"] is None else f"{one['low']:g}-{one['high']:g}" for one in separation]
-    axes[0].set_xticks(x, names)
-    certain = summary["separation_brighter_than"]
-    which = f" of sources brighter than {certain:.2f} mag" if certain is not None else " of the brighter half"
-    axes[0].set(ylim=(-0.02, 1.08), ylabel=f"completeness{which}", xlabel="distance to the next source [FWHM]")
+    for where, colour, text in (
+        ("beside", COLOURS[0], "centre beside all detections of the original"),
+        ("on", COLOURS[1], "centre on one"),
+    ):
+        bins = summary["bins"][f"separation, {where}"]
+        x = np.array([SEPARATIONS.index(one["low"]) for one in bins], float)
+        values, n = (np.array([one[key] for one in bins], float) for key in ("completeness", "n"))
+        axes[0].vlines(x, *wilson(values, n.astype(np.int64)), color=colour, linewidth=1)
+        axes[0].plot(x, values, "o-", color=colour, label=text)
+    names = [f"{low:g}-{high:g}" for low, high in pairwise(SEPARATIONS)]
+    axes[0].set_xticks(range(len(names)), [*names[:-1], f"≥ {SEPARATIONS[-2]:g}"])
+    axes[0].legend(frameon=False, loc="lower right")
+    axes[0].set(ylim=(-0.02, 1.08), ylabel="completeness")
+    axes[0].set_xlabel(
+        f"distance to the next source's centre [FWHM], brighter than {summary['separation_brighter_than']:.2f} mag"
+    )
     found = [one for one in summary["purity"]["bins"] if np.isfinite(one["low"])]
     x = np.array([(one["low"] + one["high"]) / 2 for one in found])
     axes[1].bar(x - 0.2, [one["n"] for one in found], 0.4, color=COLOURS[0], label="image")

@@ -105,6 +105,7 @@ COLUMNS = {
     "snr": (None, "S/N of the optimal filter, were the noise white"),
     "area": ("pix", "pixels where it exceeds 1 sigma alone"),
     "separation": (None, "distance to the next detection of the original or injected source, in FWHM"),
+    "on_original": (None, "its centre is on a detection of the original"),
     "alone": (None, "no pixel of its mask, nor its centre, is on a detection of the original or another's mask"),
     "outcome": (None, "recovered, blended (its centre is in another's detection) or missed"),
     "id": (None, "of its detection, in the catalog of the pass; 0: none"),
@@ -167,6 +168,7 @@ def recover(
 
     table = _described(scene, seen, mag)
     table["separation"] = _separation(scene, seen, catalog_before)
+    table["on_original"] = centre_before > 0
     table["alone"] = _alone(seen, before, n) & (centre_before == 0)
     table["outcome"], table["id"], table["iou"] = outcome, owner, iou
     table["size"] = seen.size

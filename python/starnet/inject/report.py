@@ -18,12 +18,12 @@ sum of IoU (intersection over union). The mask of an injected source is where it
 weighted detection image. An IoU of 0.1 is enough; a source too faint for that is recovered if its centre lies in a
 detection that nobody else was assigned. A source is blended if its centre lies in somebody else's detection, and
 missed if nothing is found there. It is alone if neither its mask nor its centre is on a detection of the original, or
-its mask on another's. The curve is a logistic with a plateau, C(m) = plateau / (1 + exp((m - centre) / width)),
-fitted to all single sources by maximum likelihood; limits are where it passes 90 % and 50 %, with 95 % intervals from
-a bootstrap over squares of the sky. Measured magnitudes are isophotal: they lack the light below the isophote, and
-have that of neighbours. Biases are medians, scatters 1.4826 times the median absolute deviation. The image turned
-over (at its sky, with the same noise and threshold) has no sources: what is detected there estimates the false
-detections of the image, where its noise is symmetric.
+its mask on another's. The curve, P(m) (1 - exp(-exp(-(m - centre) / width))) with a straight line P for what crowding
+leaves, is fitted to the single sources by maximum likelihood; limits are where it passes 90 % and 50 %, with 95 %
+intervals from a bootstrap over squares of the sky. Measured magnitudes are isophotal: they lack the light below the
+isophote, and have that of neighbours. Biases are medians, scatters 1.4826 times the median absolute deviation. The
+image turned over (at its sky, with the same noise and threshold) has no sources: what is detected there estimates the
+false detections of the image, where its noise is symmetric.
 """
 
 

@@ -101,7 +101,7 @@ class Scene:
                     continue
                 pixels = pixels[:, *box.slices_in(place)]
                 sigma = self.target.recipe.apply(self.target.mosaic, box).sigma
-                ivar = 1 / sigma**2  # 0 where there are no data: sigma is infinite there
+                ivar = np.float32(1) / (sigma * sigma)  # 0 where there are no data: sigma is infinite there
                 snr[index] = np.sqrt(np.sum(pixels.astype(float) ** 2 * ivar))
                 image = truth.detection(pixels, truth.detection_weights(ivar))
                 mask = image > 1
@@ -125,8 +125,8 @@ class Scene:
 def default_range(target: Target, seed: int) -> tuple[float, float]:
     """From magnitudes where everything is found to those where nothing is.
 
-    They lie around the median magnitude at which sources of the preset's sky have an S/N of 5 in all bands together, were
-    the noise white: 6 mag brighter, and 1 mag fainter, as the noise of most mosaics is correlated and hides more.
+    They lie around the median magnitude at which sources of the preset's sky have an S/N of 5 in all bands together,
+    were the noise white: 6 mag brighter, and 1 mag fainter, as the noise of most mosaics is correlated and hides more.
     """
     sigma = np.array([sky.background.median_rms for sky in target.recipe.skies])
     middle = target.zero_point - 2.5 * np.log10(50 * sigma[target.reference])

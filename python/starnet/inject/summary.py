@@ -52,26 +52,27 @@ def summarize(
         name: curves.limits(part, shape, mag_range, resamples=resamples, seed=seed)
         for name, part in (("all", table), ("alone", alone))
     }
-    # Sources that would be found for certain, were they alone: what these lose, they lose to their neighbours.
-    certain = fits["alone"]["limits"]["90"]["mag"]
-    bright = table[mag < (certain if certain is not None else np.median(mag) if len(mag) else 0)]
-    radius = np.asarray(table["half_light_radius"], float)
-    quantities = {
-        "mag": (mag, curves.steps(mag, 0.5)),
-        "surface_brightness": ((sb := np.asarray(table["surface_brightness"], float)), curves.steps(sb, 0.5)),
-        "half_light_radius": (radius, _sizes(radius)),
+    # Sources that would be found for certain, were they alone: what these lose, they lose to their neighbours. And
+    # sources that may be found: sizes of others say nothing.
+    certain, possible = (_or_faintest(fits["alone"]["limits"][level]["mag"], mag_range) for level in ("90", "50"))
+    chosen = {
+        "mag": (table, mag),
+        "mag, alone": (alone, np.asarray(alone["mag"], float)),
+        "surface_brightness": _column(table, "surface_brightness"),
+        "half_light_radius": _column(table[mag < possible], "half_light_radius"),
+        "separation, beside": _column(table[(mag < certain) & ~np.asarray(table["on_original"], bool)], "separation"),
+        "separation, on": _column(table[(mag < certain) & np.asarray(table["on_original"], bool)], "separation"),
+    }
+    edges = {
+        **{name: curves.steps(mag, 0.5) for name in ("mag", "mag, alone")},
+        "surface_brightness": curves.steps(chosen["surface_brightness"][1], 0.5),
+        "half_light_radius": _sizes(chosen["half_light_radius"][1]),
+        **{f"separation, {where}": curves.SEPARATIONS for where in ("beside", "on")},
     }
     binned = {
-        name: [asdict(one) for one in curves.bins(table, values, edges, band)]
-        for name, (values, edges) in quantities.items()
+        name: [asdict(one) for one in curves.bins(part, values, edges[name], band)]
+        for name, (part, values) in chosen.items()
     }
-    if len(alone):
-        binned["mag, alone"] = [
-            asdict(one) for one in curves.bins(alone, np.asarray(alone["mag"], float), quantities["mag"][1], band)
-        ]
-    if len(bright):
-        separation = np.asarray(bright["separation"], float)
-        binned["separation"] = [asdict(one) for one in curves.bins(bright, separation, curves.SEPARATIONS, band)]
     outcomes = {one: int(np.sum(table["outcome"] == one)) for one in (RECOVERED, BLENDED, MISSED)}
     assigned = detections["injected"] + detections["original"]
     return {
@@ -85,6 +86,7 @@ def summarize(
         "completeness_fit_alone": fits["alone"]["fit"],
         "mag_range": list(mag_range),
         "separation_brighter_than": certain,
+        "half_light_radius_brighter_than": possible,
         "purity": {
             "injected_image": assigned / detections["all"] if detections["all"] else None,
             "detections": detections,
@@ -99,10 +101,18 @@ def summarize(
     }
 
 
+def _column(table: Table, name: str) -> tuple[Table, Floats]:
+    return table, np.asarray(table[name], float)
+
+
+def _or_faintest(mag: float | None, mag_range: tuple[float, float]) -> float:
+    return mag_range[1] if mag is None else mag
+
+
 def _sizes(radius: Floats) -> list[float]:
-    """Edges a factor of the square root of 2 apart."""
+    """Edges a factor of the fourth root of 2 apart."""
     radius = radius[np.isfinite(radius) & (radius > 0)]
     if not len(radius):
         return [0.0, 1.0]
-    first, last = np.floor(2 * np.log2(radius.min())), np.floor(2 * np.log2(radius.max()))
-    return [float(v) for v in 2 ** (np.arange(first, last + 2) / 2)]
+    first, last = np.floor(4 * np.log2(radius.min())), np.floor(4 * np.log2(radius.max()))
+    return [float(v) for v in 2 ** (np.arange(first, last + 2) / 4)]
