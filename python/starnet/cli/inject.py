@@ -11,7 +11,7 @@ import typer
 from starnet.cli import options
 from starnet.cli.progress import progress
 from starnet.cli.report import print_json, print_outputs
-from starnet.cli.segment import DeblendContrast, DeblendLevels, KernelFwhm, MinArea, Model, Threshold
+from starnet.cli.segment import DeblendContrast, DeblendLevels, KernelFwhm, MinArea, Mode, Model, Threshold
 from starnet.errors import StarnetError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def inject(
     resamples: Resamples = 200,
     keep: Keep = False,
     model: Model = "classical",
-    mode: options.Mode = "tiled",
+    mode: Mode = "tiled",
     tile: options.Tile = 682,
     recipe: options.Recipe = "noise",
     instrument: options.Instrument = None,

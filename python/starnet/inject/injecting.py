@@ -179,11 +179,10 @@ def inject(
         with stopwatch("passes"):
             pool = Pool.fill(target, mag_range, magnitudes, seed)
             number = max(1, round(density * mosaic.shape[0] * mosaic.shape[1] / 1e6))
-            done = [run.go(pool, number, which, passes, dict(gain or {})) for which in range(1, passes + 1)]
-    tables = [table for table, _, _ in done]
-    detections = {key: sum(one[key] for _, one, _ in done) for key in done[0][1]}
+            done = [run.go(pool, number, which, passes, gain or {}) for which in range(1, passes + 1)]
+    detections = {key: sum(one.detections[key] for one in done) for key in done[0].detections}
     with stopwatch("figures"):
-        table = vstack(tables, metadata_conflicts="silent")
+        table = vstack([one.table for one in done], metadata_conflicts="silent")
         summary = summarize(
             table,
             band=survey.bands[target.reference].name,
@@ -209,8 +208,18 @@ def inject(
             "starnet": __version__,
         }
         outputs = _write(directory, table, summary)
-    peak = max([peak_memory(), original.peak_memory, *(memory for _, _, memory in done)])
-    return InjectResult(directory, outputs, summary, sum(1 for *_, m in done if m == 0), stopwatch.seconds, peak)
+    peak = max([peak_memory(), original.peak_memory, *(one.peak_memory for one in done)])
+    return InjectResult(directory, outputs, summary, sum(one.was_finished for one in done), stopwatch.seconds, peak)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """A finished pass."""
+
+    table: Table
+    detections: dict[str, int]
+    peak_memory: int
+    was_finished: bool
 
 
 @dataclass(frozen=True)
@@ -226,16 +235,12 @@ class _Injection:
     keep: bool
     progress: Progress | None
 
-    def go(
-        self, pool: Pool, number: int, which: int, passes: int, gain: dict[str, float]
-    ) -> tuple[Table, dict[str, int], int]:
-        """A pass: its table, its detections, its memory (0: it was finished before)."""
+    def go(self, pool: Pool, number: int, which: int, passes: int, gain: Mapping[str, float]) -> _Pass:
+        """Make a pass, or read what an earlier call made of it."""
         folder = self.directory / f"pass-{which:03d}"
-        done = folder / "pass.json"
-        if done.exists():
-            detections = json.loads(done.read_text(encoding="utf-8"))
+        if (folder / "pass.json").exists():
             self._tell(which, passes, 1)
-            return Table.read(folder / "recovered.fits"), detections, 0
+            return self._read(folder, 0, was_finished=True)
         scene = Scene(self.target, pool.choose(number, which))
         change = images.with_light(scene, gain, [self.seed, which])
 
@@ -254,12 +259,17 @@ class _Injection:
             which=which,
         )
         write_table(recovery.table, folder / "recovered.fits")
-        with replacing(done) as partial:
+        with replacing(folder / "pass.json") as partial:
             partial.write_text(json.dumps(recovery.detections | {"lost": recovery.lost}), encoding="utf-8")
         if not self.keep:
             shutil.rmtree(folder / "images")
         self._tell(which, passes, 1)
-        return Table.read(folder / "recovered.fits"), recovery.detections | {"lost": recovery.lost}, result.peak_memory
+        return self._read(folder, result.peak_memory, was_finished=False)
+
+    @staticmethod
+    def _read(folder: Path, memory: int, *, was_finished: bool) -> _Pass:
+        detections = json.loads((folder / "pass.json").read_text(encoding="utf-8"))
+        return _Pass(Table.read(folder / "recovered.fits", mask_invalid=False), detections, memory, was_finished)
 
     def mirror(self) -> SegmentResult | None:
         """The original turned over, with the original's sky, noise and threshold; None for a recipe that has no sky."""

@@ -42,7 +42,7 @@ def draw_completeness(summary: dict[str, Any]) -> str:
     axes[1].set_xlabel("surface brightness in the half-light radius [AB mag / arcsec²]")
     _points(axes[2], summary["bins"]["half_light_radius"], COLOURS[0], "")
     axes[2].set_xlabel(
-        f"half-light radius as seen [arcsec], brighter than {summary['half_light_radius_brighter_than']:.2f} mag"
+        f"half-light radius as seen [arcsec]\nbrighter than {summary['half_light_radius_brighter_than']:.2f} mag"
     )
     for axis in axes:
         axis.set_ylim(-0.02, 1.12)
@@ -113,7 +113,7 @@ def draw_purity(summary: dict[str, Any]) -> str:
         axes[0].plot(x, values, "o-", color=colour, label=text)
     names = [f"{low:g}-{high:g}" for low, high in pairwise(SEPARATIONS)]
     axes[0].set_xticks(range(len(names)), [*names[:-1], f"≥ {SEPARATIONS[-2]:g}"])
-    axes[0].legend(frameon=False, loc="lower right")
+    axes[0].legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     axes[0].set(ylim=(-0.02, 1.08), ylabel="completeness")
     axes[0].set_xlabel(
         f"distance to the next source's centre [FWHM], brighter than {summary['separation_brighter_than']:.2f} mag"
