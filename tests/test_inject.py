@@ -84,7 +84,8 @@ def test_the_survey_has_the_mosaics_zero_points_and_pixels(target: Target) -> No
 def test_sources_are_flat_in_magnitude_on_pixels_with_data_and_repeatable(target: Target, pool: Pool) -> None:
     chosen = pool.choose(3000, 1)
     mag = magnitude(target, chosen)
-    assert mag.min() >= RANGE[0] and mag.max() <= RANGE[1]
+    assert mag.min() >= RANGE[0]
+    assert mag.max() <= RANGE[1]
     counts = np.histogram(mag, 8, RANGE)[0]
     assert counts.min() > 0.75 * counts.mean()
     y, x = chosen.sources["y"], chosen.sources["x"]
@@ -192,7 +193,8 @@ def test_flags_and_observation_go_along(tmp_path: Path) -> None:
     np.testing.assert_array_equal(after.valid, before.valid)
     np.testing.assert_array_equal(after.saturated, before.saturated)
     assert not before.valid.all()
-    assert before.saturated is not None and before.saturated.any()
+    assert before.saturated is not None
+    assert before.saturated.any()
     with fits.open(tmp_path / "copy" / "r.fits") as written:
         assert (written[0].header["TELESCOP"], written["SCI"].header["CRVAL1"]) == ("mine", 3.5)
 
@@ -328,9 +330,7 @@ def test_injected_and_original_objects_overlap_as_if_each_were_alone(seed: int) 
     injected = MaskLabels("masks", shape, Runs(label[order], start[order], stop[order]))
     overlaps = find_overlaps(Together(injected, ArrayLabels(before), 3), ArrayLabels(after))
     truth = {**{i + 1: mask for i, mask in enumerate(masks)}, **{3 + k: before == k for k in (1, 2, 3)}}
-    expected = {
-        (t, p): n for t, mask in truth.items() for p in (1, 2, 3, 4) if (n := int((mask & (after == p)).sum()))
-    }
+    expected = {(t, p): n for t, mask in truth.items() for p in (1, 2, 3, 4) if (n := int((mask & (after == p)).sum()))}
     pairs = zip(overlaps.truth.label[overlaps.t].tolist(), overlaps.pred.label[overlaps.p].tolist(), strict=True)
     assert dict(zip(pairs, overlaps.pixels.tolist(), strict=True)) == expected
 
