@@ -220,8 +220,8 @@ def limits(table: Table, shape: tuple[int, int], mag_range: tuple[float, float],
 def purity(mag: Floats, mirrored: Floats, edges: Sequence[float]) -> list[dict[str, Any]]:
     """Detections of the image and of the image turned over, by isophotal magnitude.
 
-    What is detected on the image turned over is noise (and the edges of holes): its number is an estimate of the false
-    ones among the image's.
+    What is detected on the image turned over is noise (and the edges of holes): its number is an estimate, from below,
+    of the false ones among the image's.
 
     Returns
     -------

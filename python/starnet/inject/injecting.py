@@ -70,8 +70,8 @@ def inject(
     inputs: Sequence[str | Path],
     output: str | Path,
     *,
-    passes: int = 10,
-    density: float = 200.0,
+    passes: int = 20,
+    density: float = 50.0,
     mag_range: tuple[float, float] | None = None,
     magnitudes: Magnitudes = "flat",
     band: str | None = None,
@@ -101,7 +101,8 @@ def inject(
     passes : int
         Images that are made, with other sources in each.
     density : float
-        Sources in a million pixels, in each pass: few, so that they are not each other's neighbours.
+        Sources in a million pixels, in each pass: far fewer than the image has, so that they neither are each other's
+        neighbours nor change the fitted sky.
     mag_range : tuple of float, optional
         AB mag, in the reference band, of the brightest and the faintest source; see
         `starnet.inject.scene.default_range`.

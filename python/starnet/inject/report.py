@@ -22,8 +22,9 @@ its mask on another's. The curve, P(m) (1 - exp(-exp(-(m - centre) / width))) wi
 leaves, is fitted to the single sources by maximum likelihood; limits are where it passes 90 % and 50 %, with 95 %
 intervals from a bootstrap over squares of the sky. Measured magnitudes are isophotal: they lack the light below the
 isophote, and have that of neighbours. Biases are medians, scatters 1.4826 times the median absolute deviation. The
-image turned over (at its sky, with the same noise and threshold) has no sources: what is detected there estimates the
-false detections of the image, where its noise is symmetric.
+image turned over (at its sky, with the same noise and threshold) has no sources: what is detected there is noise, and
+its part of the detections a least part of false ones: halos of sources lift noise over the threshold in the image,
+and push it down in the image turned over.
 """
 
 
@@ -55,7 +56,7 @@ def figures(summary: dict[str, Any]) -> dict[str, str]:
     rows["detections of the original, and turned over"] = (
         f"{purity['n_original']}, {'-' if purity['n_mirrored'] is None else purity['n_mirrored']}"
     )
-    rows["purity by the image turned over"] = _part(purity["mirrored"])
+    rows["purity by the image turned over, at most"] = _part(purity["mirrored"])
     return rows
 
 
