@@ -13,9 +13,13 @@ from astropy.table import Table
 from typer.testing import CliRunner, Result
 
 from starnet.cli import app
+from starnet.evaluate import evaluate
+from starnet.evaluate.metrics import FOUND
 from starnet.inject import inject
+from starnet.inject.curves import Curve
 from starnet.inject.recovery import COLUMNS
 from starnet.mosaic import Mosaic
+from starnet.simulate import Field, load_preset, write
 
 BANDS = ("f160w", "f850lp", "f606w")
 
@@ -141,3 +145,20 @@ def test_the_page_names_the_columns_of_the_table(first: tuple[Path, dict[str, An
     documented = {name.replace("BAND", "F160W") for row in rows for name in re.findall(r"`(\w+)`", row)}
     columns = Table.read(folder / "recovered.fits", mask_invalid=False).colnames
     assert documented - {"ra", "dec"} == {name for name in columns if not name.endswith(("F850LP", "F606W"))}
+
+
+def test_the_curve_foretells_what_is_found_of_a_fields_own_sources(tmp_path: Path) -> None:
+    """Of a simulated field the truth is known: what injection says of it has to hold for its own sources."""
+    write(Field(load_preset("candels-deep"), (768, 768), 12), tmp_path / "field")
+    bands = [tmp_path / "field" / f"{band}_drz.fits" for band in BANDS]
+    result = inject(bands, tmp_path / "out", passes=3, density=150, resamples=2, threads=1)
+    curve = Curve(**result.summary["completeness_fit"])
+    truth = Table.read(tmp_path / "field" / "truth.fits")
+    mag = np.asarray(truth["mag_F160W"], float)
+    own = (mag > curve.brightest) & (mag < curve.faintest)
+    matches = evaluate(tmp_path / "out" / "original", tmp_path / "field", resamples=1).pred.matches
+    found = np.zeros(len(truth), bool)
+    found[matches.overlaps.truth.label - 1] = matches.truth_iou >= FOUND
+    expected, observed = curve(mag[own]).sum(), found[own].sum()
+    assert own.sum() > 100
+    assert expected == pytest.approx(observed, abs=0.12 * own.sum())

@@ -33,10 +33,11 @@ def check_matplotlib() -> None:
         If matplotlib is not installed.
     """
     try:
-        import_module("matplotlib.figure")
+        for name in ("matplotlib", "matplotlib.figure"):
+            import_module(name)
     except ImportError as error:
         raise StarnetError(
-            "--html needs matplotlib, which is not installed: pip install 'starnet[evaluate]'"
+            "the page's plots need matplotlib, which is not installed: pip install 'starnet[evaluate]'"
         ) from error
 
 

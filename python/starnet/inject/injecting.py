@@ -32,7 +32,7 @@ from starnet.outputs.catalog_files import read_catalog
 from starnet.pipeline import SegmentResult, segment
 from starnet.pipeline.stages import Progress, Stopwatch, disk_full_explained
 from starnet.recipe import Recipe
-from starnet.simulate import Preset
+from starnet.simulate import Preset, shapes
 from starnet.workers import peak_memory
 
 PLAN = "injection-plan.json"
@@ -136,6 +136,7 @@ def inject(
     """
     check_scipy()
     check_matplotlib()
+    shapes.transforms((1.0,))  # complains, before anything is made, if GalSim is missing
     mosaic = Mosaic.open(inputs, instrument=instrument, weights=weights)
     survey, notes = adapt(mosaic, preset=preset, pixel_scale=pixel_scale, zero_points=zero_points, psf=psf)
     names = [one.name for one in mosaic.bands]
