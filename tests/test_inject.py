@@ -266,7 +266,7 @@ def test_a_known_shift_of_the_flux_is_the_bias(scene: Scene) -> None:
 
 def test_a_blind_segmentation_finds_nothing(scene: Scene) -> None:
     found = figures(scene, nothing(scene))
-    assert (found["completeness"], found["n_missed"]) == (0, 9)
+    assert (found["completeness"], found["n_missed"], found["completeness_fit"]) == (0, 9, None)  # of nine sources
     assert found["purity"]["injected_image"] is None
     assert all(one["mag_bias"] is None for one in found["bins"]["mag"])
     assert found["completeness_limits"] == {
@@ -360,6 +360,12 @@ def test_limits_are_those_of_the_curve_that_was_drawn_from(plateau: float) -> No
 
 
 def test_a_limit_that_is_not_passed_is_none() -> None:
+    for outcome in ("recovered", "missed"):
+        table = sample(curves.Curve(1.0, 1.0, 27.0, 0.3, 24.0, 29.0), 200, 1)
+        table["outcome"] = outcome
+        found = curves.limits(table, (500, 500), (24.0, 29.0), resamples=4, seed=1)
+        assert found["fit"] is not None
+        assert [one["mag"] for one in found["limits"].values()] == [None, None]
     crowded = curves.Curve(0.7, 1.0, 27.0, 0.3, 24.0, 29.0)
     found = curves.limits(sample(crowded, 2000, 3), (500, 500), (24.0, 29.0), resamples=10, seed=1)
     assert found["limits"]["90"] == {"mag": None, "interval": None}

@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 LIMITS = (0.9, 0.5)
 #: Standard deviations of a normal distribution in its median absolute deviation.
 _MAD = 1.4826
+#: No curve is fitted to fewer sources.
+_LEAST = 30
 #: Edges in FWHM.
 SEPARATIONS = (0, 0.5, 1, 1.5, 2, 3, 4, 6, np.inf)
 # Magnitudes are counted in bins this fine for the fit; limits are looked for in these steps.
@@ -183,9 +185,10 @@ def limits(table: Table, shape: tuple[int, int], mag_range: tuple[float, float],
     -------
     dict
         ``fit`` (parameters of `Curve`); ``limits``: for ``90`` and ``50`` the ``mag``, None if the curve does not pass
-        it inside the range of magnitudes, and its ``interval``, None if fewer than half of the draws have one.
+        it inside the range of magnitudes, and its ``interval``, None if fewer than half of the draws have one. All are
+        None for fewer than 30 sources.
     """
-    if not len(table):
+    if len(table) < _LEAST:
         return {"fit": None, "limits": {f"{100 * c:.0f}": {"mag": None, "interval": None} for c in LIMITS}}
     edges = np.arange(mag_range[0], mag_range[1] + _FINE, _FINE)
     middle = (edges[:-1] + edges[1:]) / 2

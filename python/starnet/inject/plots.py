@@ -29,7 +29,8 @@ def draw_completeness(summary: dict[str, Any]) -> str:
     ):
         if summary["bins"].get(name):
             _points(axes[0], summary["bins"][name], colour, text)
-            axes[0].plot(mags, Curve(**summary[fit])(mags), color=colour)
+            if summary[fit] is not None:
+                axes[0].plot(mags, Curve(**summary[fit])(mags), color=colour)
     for level, one in summary["completeness_limits"].items():
         if one["mag"] is not None:
             axes[0].axvline(one["mag"], color="0.6", linewidth=1)

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from starnet.errors import StarnetError
 from starnet.evaluate.coco import MaskLabels
 from starnet.evaluate.runs import Runs
 from starnet.inject.sources import Pool, Sources, magnitude
@@ -133,6 +134,8 @@ def default_range(target: Target, seed: int) -> tuple[float, float]:
     for _ in range(2):  # colours and sizes change with the magnitude: around the first answer once more
         pool = Pool.fill(target, (middle - 1, middle + 1), "flat", seed)
         scene = Scene(target, pool.choose(_PILOT, 0))
+        if not len(scene.sources):
+            raise StarnetError("hardly a pixel of the reference band has data: name another with --band")
         mag, snr = magnitude(target, scene.sources), np.empty(len(scene.sources))
         everyone = np.ones(len(snr), bool)
         for stamps in scene.painter.stamps(scene.sources.sources, scene.sources.components, scene.layout, everyone):
