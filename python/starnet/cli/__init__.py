@@ -15,6 +15,7 @@ from starnet.cli.bench import bench
 from starnet.cli.demo import demo
 from starnet.cli.evaluate import evaluate
 from starnet.cli.info import info
+from starnet.cli.inject import inject
 from starnet.cli.preprocess import preprocess
 from starnet.cli.segment import segment
 from starnet.cli.simulate import simulate
@@ -62,6 +63,7 @@ app.command()(info)
 app.command()(demo)
 app.command()(simulate)
 app.command()(evaluate)
+app.command()(inject)
 app.command()(bench)
 
 

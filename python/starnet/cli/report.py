@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 
 if TYPE_CHECKING:
+    from starnet.inject import InjectResult
     from starnet.pipeline import PreprocessResult, SegmentResult
     from starnet.simulate import SimulateResult
 
 
-def print_json(result: SegmentResult | PreprocessResult | SimulateResult) -> None:
+def print_json(result: SegmentResult | PreprocessResult | SimulateResult | InjectResult) -> None:
     """Print the result as one JSON object."""
     print(json.dumps(dataclasses.asdict(result), default=str))
 

@@ -113,5 +113,5 @@ def check_scipy() -> None:
         import_module("scipy.optimize")
     except ImportError as error:
         raise StarnetError(
-            "starnet evaluate needs SciPy, which is not installed: pip install 'starnet[evaluate]'"
+            "the assignment needs SciPy, which is not installed: pip install 'starnet[evaluate]'"
         ) from error

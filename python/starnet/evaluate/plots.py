@@ -33,16 +33,17 @@ def check_matplotlib() -> None:
         If matplotlib is not installed.
     """
     try:
-        import_module("matplotlib.figure")
+        for name in ("matplotlib", "matplotlib.figure"):
+            import_module(name)
     except ImportError as error:
         raise StarnetError(
-            "--html needs matplotlib, which is not installed: pip install 'starnet[evaluate]'"
+            "the page's plots need matplotlib, which is not installed: pip install 'starnet[evaluate]'"
         ) from error
 
 
 def draw_figures(methods: Sequence[Judgement], names: Sequence[str]) -> str:
     """All figures with their intervals, the precision at each IoU, and how often each IoU occurs; as a data URL."""
-    figure = _figure(12, 3.6)
+    figure = new_figure(12, 3.6)
     bars, curve, histogram = figure.subplots(1, 3)
     for i, (method, name) in enumerate(zip(methods, names, strict=True)):
         y = np.arange(len(NAMES)) + (i - (len(methods) - 1) / 2) * 0.3
@@ -63,7 +64,7 @@ def draw_figures(methods: Sequence[Judgement], names: Sequence[str]) -> str:
     histogram.set(xlabel="IoU with the partner, 0 where none", ylabel="true objects that count")
     if len(methods) > 1:
         figure.legend(*bars.get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False, fontsize=8)
-    return _data_url(figure)
+    return figure_url(figure)
 
 
 def draw_bins(methods: Sequence[Judgement]) -> str | None:
@@ -73,7 +74,7 @@ def draw_bins(methods: Sequence[Judgement]) -> str | None:
         return None
     columns = min(3, len(quantities))
     rows = -(-len(quantities) // columns)
-    figure = _figure(4 * columns, 3.4 * rows)
+    figure = new_figure(4 * columns, 3.4 * rows)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, name in zip(axes, quantities, strict=False):
         # The bins of two methods differ where only one has predictions.
@@ -89,7 +90,7 @@ def draw_bins(methods: Sequence[Judgement]) -> str | None:
                 if np.isfinite(y).any():
                     if key in _COUNTED:
                         trials = np.array([getattr(bins.get(pair), _COUNTED[key], None) or 0 for pair in limits])
-                        axis.vlines(range(len(y)), *_wilson(y, trials), color=COLOURS[i], linewidth=1)
+                        axis.vlines(range(len(y)), *wilson(y, trials), color=COLOURS[i], linewidth=1)
                     axis.plot(y, line, marker=marker, color=COLOURS[i], markersize=4, label=None if i else key)
         axis.set_xticks(
             range(len(limits)), [_tick(found[pair]) for pair in limits], fontsize=7, rotation=30, ha="right"
@@ -102,7 +103,7 @@ def draw_bins(methods: Sequence[Judgement]) -> str | None:
         for line, marker in _LINES.values()
     ]
     figure.legend(lines, [NAMES[key] for key in _LINES], loc="outside upper left", ncols=3, frameon=False, fontsize=8)
-    return _data_url(figure)
+    return figure_url(figure)
 
 
 def _tick(one: Bin) -> str:
@@ -111,18 +112,20 @@ def _tick(one: Bin) -> str:
     return f"< {one.high:g}" if one.low is None else f"{one.low:g}-{one.high:g}"
 
 
-def _wilson(part: Floats, trials: Ints) -> tuple[Floats, Floats]:
+def wilson(part: Floats, trials: Ints) -> tuple[Floats, Floats]:
     """68 % interval of a part of some trials (Wilson 1927, J. Am. Stat. Assoc. 22, 209)."""
     n = np.where(trials > 0, trials, np.nan)
     middle, half = part + 1 / (2 * n), np.sqrt(part * (1 - part) / n + 1 / (4 * n * n))
     return (middle - half) / (1 + 1 / n), (middle + half) / (1 + 1 / n)
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """A figure of so many inches, without any window system."""
     return import_module("matplotlib.figure").Figure(figsize=(width, height), layout="constrained")
 
 
-def _data_url(figure: Any) -> str:
+def figure_url(figure: Any) -> str:
+    """A figure as the address of an image in a page."""
     for axis in figure.axes:
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)

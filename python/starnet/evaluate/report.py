@@ -15,6 +15,7 @@ from starnet.evaluate.cutouts import PRED, TRUTH, Painter, worst_cases
 from starnet.evaluate.evaluation import Evaluation, Labels
 from starnet.evaluate.labels import open_labels
 from starnet.evaluate.metrics import NAMES
+from starnet.evaluate.page import plot, table, write_page
 from starnet.evaluate.plots import COLOURS, check_matplotlib, data_url, draw_bins, draw_figures
 from starnet.mosaic import Mosaic
 
@@ -22,12 +23,6 @@ from starnet.mosaic import Mosaic
 _BANDS = 3
 
 _STYLE = f"""
-body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 1180px; margin: 2em auto; padding: 0 1em; color: #222; }}
-h1 {{ font-size: 1.5em; }} h2 {{ font-size: 1.15em; margin-top: 2em; }}
-table {{ border-collapse: collapse; margin: .6em 0; }}
-th, td {{ padding: .15em .9em .15em 0; text-align: right; font-variant-numeric: tabular-nums; }}
-th {{ border-bottom: 1px solid #999; font-weight: 600; }} th:first-child, td:first-child {{ text-align: left; }}
-img.plot {{ max-width: 100%; }}
 .cases {{ display: flex; flex-wrap: wrap; gap: .8em; }}
 .cases figure {{ margin: 0; width: 200px; }}
 .cases img {{ width: 192px; image-rendering: pixelated; background: #282828; }}
@@ -106,10 +101,10 @@ def write_report(evaluation: Evaluation, path: str | Path, *, images: Sequence[s
         *(f"<p>Note: {escape(note)}.</p>" for note in evaluation.notes),
         "<h2>Figures</h2>",
         _figures(summary),
-        _plot(draw_figures(methods, names)),
+        plot(draw_figures(methods, names)),
     ]
     if (url := draw_bins(methods)) is not None:
-        body += ["<h2>By brightness, size and crowding</h2>", _plot(url), "<p>Bars are 68 % intervals.</p>"]
+        body += ["<h2>By brightness, size and crowding</h2>", plot(url), "<p>Bars are 68 % intervals.</p>"]
     for one, name in zip((summary, summary["against"]), names, strict=False):
         body += [f"<details><summary>Numbers of {escape(name)}</summary>", *_bins(one["bins"]), "</details>"]
         if one["confusion"] is not None:
@@ -136,12 +131,7 @@ def write_report(evaluation: Evaluation, path: str | Path, *, images: Sequence[s
         f"<p>{settings['resamples']} draws of {settings['blocks']} squares of {settings['block']} pixels, seed "
         f"{settings['seed']}. StarNet {escape(__version__)}.</p>",
     ]
-    page = (
-        f"<!doctype html>\n<html lang=en><head><meta charset=utf-8><title>{escape(names[0])}</title>"
-        f"<style>{_STYLE}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n"
-    )
-    with replacing(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+    write_page(path, names[0], body, _STYLE)
 
 
 def _figures(summary: dict[str, Any]) -> str:
@@ -160,7 +150,7 @@ def _figures(summary: dict[str, Any]) -> str:
         rows.append(row)
     for name, value in plain_figures(summary).items():
         rows.append([name, value, "", *((plain_figures(other)[name], "", "", "", "") if other else ())])
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def plain_figures(summary: dict[str, Any]) -> dict[str, str]:
@@ -177,7 +167,7 @@ def plain_figures(summary: dict[str, Any]) -> dict[str, str]:
 def _bins(bins: dict[str, list[dict[str, Any]]]) -> list[str]:
     keys = ("mean_iou", "completeness", "completeness50")
     return [
-        _table(
+        table(
             [name, "true", "mean IoU", "completeness", "IoU ≥ 0.5", "predicted", "purity"],
             [
                 [one["name"], str(one["n_truth"]), *(_number(one[key]) for key in keys)]
@@ -193,18 +183,7 @@ def _bins(bins: dict[str, list[dict[str, Any]]]) -> list[str]:
 def _confusion(confusion: dict[str, Any]) -> str:
     classes = confusion["classes"]
     rows = [[name, *map(str, row)] for name, row in zip(classes, confusion["matrix"], strict=True)]
-    return _table(["true, and predicted as", *classes], rows)
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    def line(cells: list[str], kind: str) -> str:
-        return "<tr>" + "".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in cells) + "</tr>"
-
-    return "<table>" + line(head, "th") + "".join(line(row, "td") for row in rows) + "</table>"
-
-
-def _plot(url: str) -> str:
-    return f"<p><img class=plot src='{url}' alt=''></p>"
+    return table(["true, and predicted as", *classes], rows)
 
 
 def _number(value: float | None, sign: str = "") -> str:
