@@ -85,7 +85,7 @@ def arms(
     return {
         "which": which,
         **_offsets(radius * np.cos(angle), radius * np.sin(angle) * q, parents["pa"][which]),
-        "re": parents["re"][which] * rng.uniform(0.1, 0.3, total),
+        "re": parents["re"][which] * rng.uniform(0.12, 0.4, total),
         "q": np.maximum(q, 0.4),
         "pa": parents["pa"][which],
         "n": np.full(total, 0.5),

@@ -50,8 +50,8 @@ def galaxy_colours(wavelengths: Floats, z: Floats, age: Floats, dust: Floats) ->
     mag = -2.5 * ((-0.1 + 2.8 * age) * blue + (0.35 + 0.75 * age) * red - (1.0 + 0.4 * age) * beyond)
     mag -= (0.05 + 1.2 * age) * broken
     mag += dust * (at / 0.55) ** -0.7
-    forest = np.clip((0.1216 - at) / (0.1216 - 0.0912), 0, 1)
-    mag += forest * np.clip(0.6 * (z[:, None] - 1.5), 0, 4) + 3 * (at < 0.0912)
+    forest = (at < 0.1216) * (0.7 + 0.3 * np.clip((0.1216 - at) / (0.1216 - 0.0912), 0, 1))
+    mag += forest * np.clip(0.8 * (z[:, None] - 1.5), 0, 4) + 3 * (at < 0.0912)
     return np.asarray(10 ** (-0.4 * (mag[:, :-1] - mag[:, -1:])))
 
 
