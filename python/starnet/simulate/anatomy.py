@@ -33,7 +33,7 @@ def half_light(parts: list[tuple[Floats, Floats, Floats]]) -> Floats:
             for fraction, n, re in parts
         )
         low, high = np.where(light < 0.5, middle, low), np.where(light < 0.5, high, middle)
-    return (low + high) / 2
+    return np.asarray((low + high) / 2)
 
 
 def knots(

@@ -190,7 +190,7 @@ def _kinds(rng: np.random.Generator, mag: Floats) -> NDArray[np.uint8]:
     merger, arc = np.full(len(mag), 0.06), np.where(mag > 21, 0.003, 0.0)
     edges = np.cumsum([spheroid, bulged, irregular, merger, arc], axis=0)
     place = (rng.random(len(mag)) >= edges).sum(axis=0)
-    return np.array([SPHEROID, BULGED, IRREGULAR, MERGER, ARC, DISK], np.uint8)[place]
+    return np.asarray(np.array([SPHEROID, BULGED, IRREGULAR, MERGER, ARC, DISK], np.uint8)[place])
 
 
 def _positions(rng: np.random.Generator, preset: Preset, count: int, cell_size: int) -> tuple[Floats, Floats]:

@@ -358,7 +358,7 @@ def load_preset(name: str) -> Preset:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise StarnetError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
-    preset = _build(Preset, tree, f"{path}")
+    preset: Preset = _build(Preset, tree, f"{path}")
     if not preset.bands or preset.pixel_scale <= 0:
         raise StarnetError(f"{path}: a preset needs bands, and a pixel_scale above 0")
     return preset
