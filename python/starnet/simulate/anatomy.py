@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: Half-light radius, in pixels, above which disks show their arms.
+# A spiral that is larger than this shows its arms.
 RESOLVED = 5.0
-_ARM_KNOTS = 24
+_ARM_KNOTS = 40
 
 
 def half_light(parts: list[tuple[Floats, Floats, Floats]]) -> Floats:
@@ -33,11 +33,11 @@ def half_light(parts: list[tuple[Floats, Floats, Floats]]) -> Floats:
             for fraction, n, re in parts
         )
         low, high = np.where(light < 0.5, middle, low), np.where(light < 0.5, high, middle)
-    return (low + high) / 2
+    return np.asarray((low + high) / 2)
 
 
 def knots(
-    rng: np.random.Generator, parents: NDArray[np.void], count: NDArray[np.int64], share: Floats, tint: float
+    rng: np.random.Generator, parents: NDArray[np.void], count: NDArray[np.int64], share: Floats, redness: Floats
 ) -> dict[str, NDArray[Any]]:
     """Clumps of irregular galaxies: small components scattered over the disk.
 
@@ -52,8 +52,8 @@ def knots(
     share : ndarray of float64
         Of the galaxy's flux that is in clumps. Clumps hold a tenth to a half of an irregular galaxy's ultraviolet
         light (Guo et al. 2015, ApJ 800, 39).
-    tint : float
-        Scatter, in mag, of the clumps' colours.
+    redness : ndarray of float64, (nband,)
+        Mag that a clump changes in each band when it is one scatter bluer or redder than the galaxy.
     """
     which = np.repeat(np.arange(len(parents)), count)
     total = len(which)
@@ -66,12 +66,14 @@ def knots(
         "q": np.maximum(q, 0.5),
         "pa": parents["pa"][which],
         "n": rng.choice([0.5, 1.0], total),
-        "flux": _shared(rng, which, parents["flux"], share, tint),
+        "flux": _shared(rng, which, parents["flux"], share, redness),
     }
 
 
-def arms(rng: np.random.Generator, parents: NDArray[np.void], share: Floats) -> dict[str, NDArray[Any]]:
-    """Two spiral arms of knots, logarithmic, of pitch 12 to 30 degrees (Kennicutt 1981, AJ 86, 1847)."""
+def arms(
+    rng: np.random.Generator, parents: NDArray[np.void], share: Floats, redness: Floats
+) -> dict[str, NDArray[Any]]:
+    """Two spiral arms of knots, logarithmic, of pitch 12 to 30 degrees (Kennicutt 1981, AJ 86, 1847); see `knots`."""
     which = np.repeat(np.arange(len(parents)), _ARM_KNOTS)
     total = len(which)
     place = np.tile(np.arange(_ARM_KNOTS) // 2 / (_ARM_KNOTS / 2), len(parents))
@@ -83,11 +85,11 @@ def arms(rng: np.random.Generator, parents: NDArray[np.void], share: Floats) -> 
     return {
         "which": which,
         **_offsets(radius * np.cos(angle), radius * np.sin(angle) * q, parents["pa"][which]),
-        "re": parents["re"][which] * rng.uniform(0.1, 0.3, total),
+        "re": parents["re"][which] * rng.uniform(0.12, 0.4, total),
         "q": np.maximum(q, 0.4),
         "pa": parents["pa"][which],
         "n": np.full(total, 0.5),
-        "flux": _shared(rng, which, parents["flux"], share, 0.15) * np.exp(-1.2 * place)[:, None],
+        "flux": _shared(rng, which, parents["flux"], share, redness) * np.exp(-1.2 * place)[:, None],
     }
 
 
@@ -120,10 +122,9 @@ def _offsets(major: Floats, minor: Floats, pa: Floats) -> dict[str, Floats]:
     }
 
 
-def _shared(rng: np.random.Generator, which: NDArray[np.int64], flux: Floats, share: Floats, tint: float) -> Floats:
-    """Flux of the pieces: an exponential luminosity function, colours that vary with one number each."""
-    size = rng.exponential(1.0, len(which)) + 0.2
+def _shared(rng: np.random.Generator, which: NDArray[np.int64], flux: Floats, share: Floats, redness: Floats) -> Floats:
+    """Flux of the pieces: not too unequal, and colours bluer on average than the galaxy's."""
+    size = rng.gamma(1.5, size=len(which)) + 0.2
     size *= (share / np.bincount(which, size, len(share)))[which]
-    nband = flux.shape[1]
-    colour = 10 ** (-0.4 * rng.normal(0, tint, (len(which), 1)) * np.linspace(-1, 1, nband) if nband > 1 else 0.0)
+    colour = 10 ** (-0.4 * rng.normal(1.0, 1.0, (len(which), 1)) * redness)
     return np.asarray(flux[which] * size[:, None] * colour)

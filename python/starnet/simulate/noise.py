@@ -42,6 +42,11 @@ class Noise:
         self._white_sigma = [white_sigma(band, preset.pixel_scale) for band in preset.bands]
         self._maps: OrderedDict[tuple[float, tuple[float, ...], Box], NDArray[np.float32]] = OrderedDict()
 
+    @property
+    def reference(self) -> list[float]:
+        """True sigma of a pixel at each band's depth, in image units."""
+        return [white * part for white, part in zip(self._white_sigma, self._suppression, strict=True)]
+
     def sigma(self, band: int, box: Box) -> NDArray[np.float32]:
         """True standard deviation of each pixel, in image units."""
         return np.float32(self._white_sigma[band] * self._suppression[band]) * self._relative(band, box)

@@ -108,10 +108,8 @@ class Preset:
 
     Attributes
     ----------
-    name : str
-        As given on the command line.
-    title : str
-        One line, with the survey's paper.
+    name, title : str
+        As given on the command line; one line with the survey's paper.
     instrument, telescope : str
         ``INSTRUME`` and ``TELESCOP`` of the FITS headers.
     pixel_scale : float
@@ -126,6 +124,11 @@ class Preset:
         Stars brighter than 26th mag at 1.6 micron, per arcmin**2.
     clustered : float
         Fraction of the galaxies in groups.
+    sky : float
+        RMS of the residual sky, in sigma of a pixel.
+    ghosts, gaps, cosmic_rays, columns, trails : float
+        Number of scattered-light disks, uncovered strips (per camera), residuals of cosmic rays, bad columns and
+        satellite trails per 2**20 pixels and band.
     """
 
     name: str
@@ -138,6 +141,12 @@ class Preset:
     pointing: float = 2.0
     stars: float = 2.0
     clustered: float = 0.3
+    sky: float = 0.1
+    ghosts: float = 0.03
+    gaps: float = 0.02
+    cosmic_rays: float = 4.0
+    columns: float = 0.1
+    trails: float = 0.004
 
     def select(self, names: tuple[str, ...]) -> Preset:
         """The preset with these bands only, in this order.
@@ -245,6 +254,8 @@ _XDF = Preset(
         _wfc3("F140W", 1.392, 0.384, 26.45, 30.2, drop=0.115, stated=1.39, exposure=87e3, **_STEPPED),
     ),
     faintest=31.0,
+    cosmic_rays=0.5,
+    trails=0.0,
 )
 
 
@@ -297,6 +308,8 @@ _RUBIN = Preset(
     ),
     faintest=27.5,
     pointing=0.0,
+    cosmic_rays=0.5,
+    trails=0.02,
 )
 # Depths of the wide survey for point sources: Euclid Collaboration: Mellier et al. 2025, A&A 697, A1.
 _EUCLID_VIS = Preset(
@@ -345,7 +358,7 @@ def load_preset(name: str) -> Preset:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise StarnetError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
-    preset = _build(Preset, tree, f"{path}")
+    preset: Preset = _build(Preset, tree, f"{path}")
     if not preset.bands or preset.pixel_scale <= 0:
         raise StarnetError(f"{path}: a preset needs bands, and a pixel_scale above 0")
     return preset

@@ -47,11 +47,11 @@ def galaxy_colours(wavelengths: Floats, z: Floats, age: Floats, dust: Floats) ->
     red = np.clip(log - np.log10(0.40), 0, np.log10(4.0))
     beyond = np.maximum(log - np.log10(1.6), 0)
     broken = np.clip((log - np.log10(0.36)) / np.log10(0.42 / 0.36), 0, 1)
-    mag = -2.5 * ((0.15 + 2.8 * age) * blue + (0.35 + 0.75 * age) * red - (1.0 + 0.4 * age) * beyond)
-    mag -= (0.12 + 1.1 * age) * broken
+    mag = -2.5 * ((-0.1 + 2.8 * age) * blue + (0.35 + 0.75 * age) * red - (1.0 + 0.4 * age) * beyond)
+    mag -= (0.05 + 1.2 * age) * broken
     mag += dust * (at / 0.55) ** -0.7
-    forest = np.clip((0.1216 - at) / (0.1216 - 0.0912), 0, 1)
-    mag += forest * np.clip(0.6 * (z[:, None] - 1.5), 0, 4) + 3 * (at < 0.0912)
+    forest = (at < 0.1216) * (0.7 + 0.3 * np.clip((0.1216 - at) / (0.1216 - 0.0912), 0, 1))
+    mag += forest * np.clip(0.8 * (z[:, None] - 1.5), 0, 4) + 3 * (at < 0.0912)
     return np.asarray(10 ** (-0.4 * (mag[:, :-1] - mag[:, -1:])))
 
 
@@ -71,7 +71,7 @@ def star_colours(wavelengths: Floats, temperature: Floats) -> Floats:
     """
     at = np.append(wavelengths, REFERENCE)
     x = 14388 / (at * temperature[:, None])
-    # H- and molecules: cool stars are fainter in the optical than a black body, by 1 mag at 0.6 micron and 3300 K.
+    # Molecules: cool stars are fainter in the optical than a black body, by 0.6 mag at 0.6 micron and 3300 K.
     missing = np.clip((4300 - temperature[:, None]) / 1000, 0, 1.5) * np.clip(1.6 - 1.6 * at, 0, 2)
     flux = at**-3 / np.expm1(np.minimum(x, 600)) * 10 ** (-0.4 * missing)
     return np.asarray(flux[:, :-1] / flux[:, -1:])

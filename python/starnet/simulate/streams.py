@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numpy.random import Generator, Philox
 
-PURPOSES = ("population", "noise", "pointing", "sky", "ghost", "cosmic-ray", "column", "trail", "stamp")
+PURPOSES = ("population", "noise", "pointing", "sky", "ghost", "cosmic-ray", "column", "trail", "stamp", "gap")
 
 
 def stream(seed: int, purpose: str, band: int = 0, cell: tuple[int, int] = (0, 0)) -> Generator:
