@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starnet.simulate.artefacts import Artefacts
+from starnet.simulate import Field, load_preset
+from starnet.simulate.artefacts import _COLUMNS, _GAPS, _TRAILS, Artefacts, without_artefacts
 from starnet.simulate.noise import Noise
 from starnet.simulate.presets import PRESETS, Preset
 from starnet.tiles import Box
 
-CLEAN = replace(PRESETS["candels-deep"], sky=0.0, ghosts=0.0, gaps=0.0, cosmic_rays=0.0, columns=0.0, trails=0.0)
+CLEAN = replace(without_artefacts(PRESETS["candels-deep"]), bands=PRESETS["candels-deep"].bands)  # but for saturation
 MARRED = replace(CLEAN, sky=0.2, ghosts=3.0, gaps=3.0, cosmic_rays=300.0, columns=20.0, trails=1.0)
 WHOLE = Box(-200, 400, 900, 1400)
 
@@ -81,3 +82,46 @@ def test_bands_of_a_camera_share_their_gaps() -> None:
     artefacts, box = Artefacts(replace(CLEAN, gaps=5.0), 2), Box(0, 600, 0, 600)
     np.testing.assert_array_equal(artefacts.coverage(1, box), artefacts.coverage(2, box))
     assert not np.array_equal(artefacts.coverage(0, box), artefacts.coverage(1, box))
+
+
+@pytest.mark.parametrize("kind", ["columns", "trails", "gaps", "ghosts"])
+def test_marks_are_as_many_as_asked_for(kind: str) -> None:
+    """Each is drawn by the cell that its centre lies in: over 400 Mpix, the mean is the rate."""
+    artefacts = Artefacts(replace(CLEAN, **{kind: 0.5}), 7)
+    whole = Box(0, 20480, 0, 20480)
+    if kind == "ghosts":
+        centres = [(y, x) for _, y, x, *_ in artefacts._ghosts(0, whole)]
+    else:
+        table = {"columns": _COLUMNS, "trails": _TRAILS, "gaps": _GAPS}[kind]
+        centres = [(mark.y, mark.x) for mark in artefacts._marks(table, 0.5, 0, whole)]
+    inside = sum(0 <= y < 20480 and 0 <= x < 20480 for y, x in centres)
+    assert inside == pytest.approx(200, abs=5 * np.sqrt(200))
+
+
+def test_telescopes_far_from_earth_see_no_satellites() -> None:
+    assert {name for name, preset in PRESETS.items() if preset.trails} == {"candels-deep", "candels-wide", "rubin"}
+
+
+def test_sources_and_labels_do_not_know_of_artefacts() -> None:
+    """All but gaps: what was not observed cannot be seen."""
+    preset = replace(MARRED, gaps=0.0)
+    fields = [Field(one, (160, 160), 4) for one in (preset, without_artefacts(preset))]
+    (marred, truth), (clean, truth_of_clean) = (one.window_and_truth(one.whole) for one in fields)
+    np.testing.assert_array_equal(marred.model, clean.model)
+    np.testing.assert_array_equal(marred.labels, clean.labels)
+    for name in set(truth.rows.dtype.names or ()) - {"saturated"}:
+        np.testing.assert_array_equal(truth.rows[name], truth_of_clean.rows[name])
+    assert (marred.images != clean.images).any()
+    assert (marred.weights == 0).any()
+    assert (clean.weights > 0).all()
+    assert not truth_of_clean.rows["saturated"].any()
+
+
+def test_a_bright_star_saturates_unless_clean() -> None:
+    preset = load_preset("candels-deep")
+    band, box = preset.bands[0], Box(0, 1, 0, 1)
+    brightest = 10 ** (-0.4 * (0.0 - band.zero_point))  # 0th mag in one pixel
+    for one, cut in ((preset, True), (without_artefacts(preset), False)):
+        image, weight = np.full((1, 1), brightest, np.float32), np.ones((1, 1), np.float32)
+        Artefacts(one, 1).damage(0, box, image, weight)
+        assert (weight[0, 0] == 0) == cut == (image[0, 0] < 0.99 * brightest)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from starnet.cli import app
 from starnet.mosaic import Mosaic
 from starnet.outputs.segmentation_map import read_segmentation_map
-from starnet.simulate import PRESETS, Field, load_preset, to_yaml, write
+from starnet.simulate import PRESETS, Field, load_preset, to_yaml, without_artefacts, write
 
 
 def invoke(*arguments: str | Path) -> Result:
@@ -43,6 +43,18 @@ def test_presets_are_listed_and_shown() -> None:
     shown = yaml.safe_load(invoke("simulate", "--show", "--preset", "candels-deep", "--bands", "F850LP").stdout)
     assert [band["name"] for band in shown["bands"]] == ["F850LP"]
     assert shown["pixel_scale"] == load_preset("candels-deep").pixel_scale
+
+
+def test_clean_fields_have_no_artefacts(tmp_path: Path) -> None:
+    made = invoke("simulate", "--clean", "--size", "64", "--bands", "F160W", "-o", tmp_path, "--workers", "1")
+    assert made.exit_code == 0, made.output
+    preset = yaml.safe_load((tmp_path / "simulation.yaml").read_text())["preset"]
+    rates = ("sky", "ghosts", "gaps", "cosmic_rays", "columns", "trails")
+    assert {preset[name] for name in rates} == {0.0}
+    # What --show prints makes the same.
+    shown = tmp_path / "clean.yaml"
+    shown.write_text(invoke("simulate", "--clean", "--bands", "F160W", "--show").stdout)
+    assert load_preset(str(shown)) == without_artefacts(load_preset("candels-deep").select(("F160W",)))
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,9 @@ Stamps = Annotated[
         show_default=False,
     ),
 ]
+Clean = Annotated[
+    bool, typer.Option("--clean", help="Sources and noise alone: flat sky, no gaps, saturation or other artefacts.")
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="all cores")]
 List = Annotated[bool, typer.Option("--list", help="List the presets and stop.")]
 Show = Annotated[bool, typer.Option("--show", help="Print the preset as YAML, to be changed and given back, and stop.")]
@@ -69,6 +72,7 @@ def simulate(
     bands: Bands = None,
     psf: Psf = None,
     stamps: Stamps = None,
+    clean: Clean = False,
     workers: Workers = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -88,6 +92,8 @@ def simulate(
         _print_presets()
         return
     chosen = _chosen(preset, bands, psf)
+    if clean:
+        chosen = sky.without_artefacts(chosen)
     if show:
         print(sky.to_yaml(chosen), end="")
         return

@@ -1,5 +1,6 @@
 """Simulated skies with exact truth."""
 
+from starnet.simulate.artefacts import without_artefacts
 from starnet.simulate.field import Field, Truth, Window
 from starnet.simulate.presets import PRESETS, Band, Preset, load_preset
 from starnet.simulate.writing import SimulateResult, survey, to_yaml, write
@@ -15,5 +16,6 @@ __all__ = [
     "load_preset",
     "survey",
     "to_yaml",
+    "without_artefacts",
     "write",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -72,6 +72,21 @@ class _Mark:
         return part, profile.astype(np.float32)
 
 
+def without_artefacts(preset: Preset) -> Preset:
+    """The survey with a flat sky and perfect detectors: sources and noise alone."""
+    unlimited = -50.0  # mag; nothing is as bright, and float32 holds it
+    return replace(
+        preset,
+        sky=0.0,
+        ghosts=0.0,
+        gaps=0.0,
+        cosmic_rays=0.0,
+        columns=0.0,
+        trails=0.0,
+        bands=tuple(replace(band, saturation=unlimited) for band in preset.bands),
+    )
+
+
 class Artefacts:
     """Sky, coverage and damage of every band of a field.
 
@@ -92,18 +107,22 @@ class Artefacts:
         """Residual sky: a few long waves, and the scattered light of stars beside the field, in image units."""
         rng = stream(self.seed, "sky", band)
         y, x = np.arange(box.y0, box.y1)[:, None], np.arange(box.x0, box.x1)[None]
-        sky = np.zeros(box.shape)
+        sky = np.zeros(box.shape, np.float32)
+        height = self.preset.sky * self._sigma[band] / np.sqrt(len(_WAVES) / 2)
         for length in _WAVES:
             angle, phase = rng.uniform(0, 2 * np.pi, 2)
-            ky, kx = 2 * np.pi / length * np.sin(angle), 2 * np.pi / length * np.cos(angle)
+            rows = 2 * np.pi / length * np.sin(angle) * y + phase
+            columns = 2 * np.pi / length * np.cos(angle) * x
             # sin(a + b) by rows and columns: no sine per pixel.
-            sky += np.sin(ky * y + phase) * np.cos(kx * x) + np.cos(ky * y + phase) * np.sin(kx * x)
-        sky *= self.preset.sky * self._sigma[band] / np.sqrt(len(_WAVES) / 2)
-        for dy, dx, radius, height in self._ghosts(band, box):
-            r = np.sqrt((y - dy) ** 2 + (x - dx) ** 2) / radius
+            sky += (height * np.sin(rows)).astype(np.float32) * np.cos(columns).astype(np.float32)
+            sky += (height * np.cos(rows)).astype(np.float32) * np.sin(columns).astype(np.float32)
+        for part, dy, dx, radius, height in self._ghosts(band, box):
+            rows, columns = part.slices_in(box)
+            r = np.sqrt((y[rows] - dy) ** 2 + (x[:, columns] - dx) ** 2) / radius
             # Out-of-focus images of a pupil: an even disk with a soft edge.
-            sky += height * self._sigma[band] * np.clip((1 - r) * 8, 0, 1) * (0.6 + 0.4 * np.minimum(r, 1))
-        return sky.astype(np.float32)
+            ghost = height * self._sigma[band] * np.clip((1 - r) * 8, 0, 1) * (0.6 + 0.4 * np.minimum(r, 1))
+            sky[rows, columns] += ghost.astype(np.float32)
+        return sky
 
     def coverage(self, band: int, box: Box) -> NDArray[np.bool_]:
         """Where the band was observed."""
@@ -146,8 +165,8 @@ class Artefacts:
                 width, height = rng.uniform(*kind.width), np.exp(rng.uniform(*np.log(kind.height)))
                 yield _Mark(iy + y, ix + x, angle, length, width, height, chance < kind.known)
 
-    def _ghosts(self, band: int, box: Box) -> Iterator[tuple[float, float, float, float]]:
-        """Centre, radius and height of the ghosts that reach a box."""
+    def _ghosts(self, band: int, box: Box) -> Iterator[tuple[Box, float, float, float, float]]:
+        """The ghosts that reach a box: the part of it where they may lie, centre, radius and height."""
         cell = 2048
         if self.preset.ghosts <= 0:
             return
@@ -155,8 +174,9 @@ class Artefacts:
             for _ in range(rng.poisson(self.preset.ghosts * cell**2 / 2**20)):
                 (y, x), radius, height = rng.random(2) * cell, rng.uniform(60, 250), rng.uniform(0.1, 0.5)
                 reach = Box(*(int(v) for v in (iy + y - radius, iy + y + radius, ix + x - radius, ix + x + radius)))
-                if reach.pad(2).intersect(box).size:
-                    yield iy + y, ix + x, radius, height
+                part = reach.pad(2).intersect(box)
+                if part.size:
+                    yield part, iy + y, ix + x, radius, height
 
     def _cells(self, purpose: str, band: int, cell: int, box: Box) -> Iterator[tuple[Generator, int, int]]:
         """The generators, and first pixels, of the cells from which something may reach a box."""

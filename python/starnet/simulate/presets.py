@@ -120,10 +120,8 @@ class Preset:
         AB mag at 1.6 micron below which no sources are drawn.
     pointing : float
         Distance of the pointings of a camera, in arcmin; 0 for a field of even depth.
-    stars : float
-        Stars brighter than 26th mag at 1.6 micron, per arcmin**2.
-    clustered : float
-        Fraction of the galaxies in groups.
+    stars, clustered : float
+        Stars brighter than 26th mag at 1.6 micron, per arcmin**2; fraction of the galaxies in groups.
     sky : float
         RMS of the residual sky, in sigma of a pixel.
     ghosts, gaps, cosmic_rays, columns, trails : float
@@ -146,7 +144,7 @@ class Preset:
     gaps: float = 0.02
     cosmic_rays: float = 4.0
     columns: float = 0.1
-    trails: float = 0.004
+    trails: float = 0.0
 
     def select(self, names: tuple[str, ...]) -> Preset:
         """The preset with these bands only, in this order.
@@ -213,6 +211,7 @@ _CANDELS_DEEP = Preset(
         _acs("F606W", 0.592, 0.225, 26.493, 29.35, **_CANDELS),
     ),
     faintest=29.5,
+    trails=0.001,
 )
 # Depths from the scatter of real noise samples (0.0071, 0.0069, 0.0022, 0.0048 e/s per pixel) and their correlation
 # along rows (0.47, 0.49, 0.17, 0.18), which are those of these drops.
@@ -229,6 +228,7 @@ _CANDELS_WIDE = Preset(
         _wfc3("F125W", 1.248, 0.284, 26.23, 27.3, aperture=0.34, exposure=2000.0),
     ),
     faintest=28.3,
+    trails=0.001,
 )
 # Measured on 30" x 30" of the XDF (Illingworth et al. 2013, ApJS 209, 6): weights, scatter and autocorrelation of sky
 # pixels. ACS was matched to the PSF of F160W by a kernel like a Gaussian of 1.03 px, WFC3/IR not; the weight maps of
@@ -255,7 +255,6 @@ _XDF = Preset(
     ),
     faintest=31.0,
     cosmic_rays=0.5,
-    trails=0.0,
 )
 
 
