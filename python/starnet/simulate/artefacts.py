@@ -31,10 +31,11 @@ class _Kind:
     known: float  # part of them that the weight map leaves out
 
 
-# What is left of cosmic rays when few exposures are combined; columns, tilted as mosaics turn the detector; satellites.
+# What is left of cosmic rays when few exposures are combined; columns, tilted as mosaics turn the detector;
+# satellites, out of focus (Rubin's trails are 3" wide: Tyson et al. 2020, AJ 160, 226).
 _COSMIC_RAYS = _Kind("cosmic-ray", 512, (0.5, 8.0), (0.4, 0.6), (4.0, 120.0), 0.5)
 _COLUMNS = _Kind("column", 1024, (100.0, 900.0), (0.45, 0.7), (1.0, 6.0), 0.8)
-_TRAILS = _Kind("trail", 4096, (1500.0, 4000.0), (1.5, 4.0), (1.0, 8.0), 0.0)
+_TRAILS = _Kind("trail", 4096, (1500.0, 4000.0), (1.5, 6.5), (1.0, 8.0), 0.0)
 _GAPS = _Kind("gap", 1024, (60.0, 500.0), (5.0, 30.0), (1.0, 1.0), 1.0)
 
 
