@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,9 @@ class _Scene:
 @lru_cache(maxsize=4)
 def _painter(preset: Preset, stamps: Path | None) -> Painter:
     """The tables of a survey, shared by all its fields."""
-    noise = Noise(preset, 0)
-    sigma = [float(noise.sigma(band, Box(0, 1, 0, 1))[0, 0]) for band in range(len(preset.bands))]
+    # As deep as a field gets: a sample of pixels far from each other is enough for the width of stamps.
+    noise, sample = Noise(preset, 0), [Box(y, y + 1, x, x + 1) for y, x in product(range(0, 8192, 1024), repeat=2)]
+    sigma = [min(float(noise.sigma(band, pixel)[0, 0]) for pixel in sample) for band in range(len(preset.bands))]
 
     def transfer(band: int, side: int, oversample: int) -> NDArray[np.complex64]:
         return otf(preset.bands[band], preset.pixel_scale, side, oversample)
@@ -222,7 +224,7 @@ class Field:
                     model[:, *here] += flux
                     labels.add(int(scene.labels[index]), part, truth.detection(flux, weights[:, *here]))
             if ledger is not None:
-                ledger.enter(stamps.index, stamps.pixels, ivar)
+                ledger.enter(stamps.index, stamps.pixels, ivar, weights)
         window = Window(box, *self._observe(box, model, ivar), model, labels.labels)
         return window, Truth(*ledger.close()) if ledger is not None else Truth(np.zeros(0, self.truth_dtype), [])
 
@@ -343,20 +345,27 @@ class _Ledger:
         self._boxes = np.zeros((len(scene.sources), 4), np.int32)
         self._masks: dict[int, NDArray[np.int64]] = {}
 
-    def enter(self, indices: NDArray[np.int64], pixels: Float32, ivar: Float32) -> None:
-        """Take down the stamps of some sources; `ivar` is that of the window."""
+    def enter(self, indices: NDArray[np.int64], pixels: Float32, ivar: Float32, weights: Float32) -> None:
+        """Take down the stamps of some sources; `ivar` and detection weights are those of the window."""
         own = self.owned[indices]
         if not own.any():
             return
         indices, pixels = indices[own], pixels[own]
         places = [_box(self.scene.layout, index) for index in indices.tolist()]
-        around = np.stack([self._ivar(place, ivar) for place in places])
+        inside = [place.intersect(self.box) == place for place in places]
+        around = np.stack(
+            [
+                ivar[:, *place.slices_in(self.box)] if within else self.field.inverse_variance(place)
+                for place, within in zip(places, inside, strict=True)
+            ]
+        )
         side = pixels.shape[-1]
         power = self.field.power(side)
         self._snr[indices] = truth.signal_to_noise(pixels, around, power)
         self._saturated[indices] = (pixels.max(axis=(2, 3)) > self._saturation).any(axis=1)
-        for index, place, flux, weight in zip(indices.tolist(), places, pixels, around, strict=True):
-            seen = truth.detection(flux, truth.detection_weights(weight)) > 1
+        for i, (index, place) in enumerate(zip(indices.tolist(), places, strict=True)):
+            weight = weights[:, *place.slices_in(self.box)] if inside[i] else truth.detection_weights(around[i])
+            seen = truth.detection(pixels[i], weight) > 1
             if seen.any():  # only inside the field: the inverse variance is 0 elsewhere
                 rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
                 box = Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
@@ -376,11 +385,6 @@ class _Ledger:
         masks = [self._masks.get(index, empty) for index in own.tolist()]
         rows["full_area"] = [int(counts[1::2].sum()) for counts in masks]
         return rows, masks
-
-    def _ivar(self, place: Box, ivar: Float32) -> Float32:
-        if place.intersect(self.box) == place:
-            return ivar[:, *place.slices_in(self.box)]
-        return self.field.inverse_variance(place)
 
 
 def _box(layout: Layout, index: int) -> Box:

@@ -83,7 +83,7 @@ class Painter:
     """Makes stamps of sources through the optics of several bands.
 
     A pixel has the flux that falls on its square, as GalSim's ``drawImage`` has it, to a thousandth of the peak or a
-    twentieth of the noise, whichever is more. Stamps do not depend on which others are made with them.
+    tenth of the noise, whichever is more. Stamps do not depend on which others are made with them.
 
     Parameters
     ----------
