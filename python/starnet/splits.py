@@ -115,9 +115,7 @@ class AreaSplit:
         """
         counts = [max(1, round(length / square)) for length in shape]
         edges = [[i * length // count for i in range(count + 1)] for length, count in zip(shape, counts, strict=True)]
-        boxes = [
-            Box(*edges[0][i : i + 2], *edges[1][j : j + 2]) for i in range(counts[0]) for j in range(counts[1])
-        ]
+        boxes = [Box(*edges[0][i : i + 2], *edges[1][j : j + 2]) for i in range(counts[0]) for j in range(counts[1])]
         if len(boxes) < len(shares):
             raise StarnetError(
                 f"{shape[1]} x {shape[0]} pixels are {len(boxes)} squares of {square}, too few for {len(shares)} "

@@ -214,6 +214,7 @@ def compare(
         method.name: tune(method, parts["tune"], directory / "tuning", criterion=criterion, progress=progress)
         for method in chosen
     }
+    notes += [note for method in chosen for note in _at_the_edge(method, tuned[method.name].settings)]
     variants: list[tuple[str, Method, Settings, Tuned | None]] = []
     for method in chosen:
         variants.append((method.name, method, tuned[method.name].settings, tuned[method.name]))
@@ -262,6 +263,15 @@ def _regrid(method: Method, grid: dict[str, Any]) -> None:
     method.__dict__["grid"] = {key: grid.get(key, [value]) for key, value in method.defaults.items()}
 
 
+def _at_the_edge(method: Method, settings: Settings) -> list[str]:
+    """A best value beyond which there may be a better one."""
+    return [
+        f"the best {key} of {method.name}, {settings[key]}, is at the edge of its grid"
+        for key, values in method.grid.items()
+        if len(values) > 1 and not isinstance(values[0], str) and settings[key] in (min(values), max(values))
+    ]
+
+
 def _open(directory: Path) -> Path:
     if directory.is_dir() and any(directory.iterdir()) and not (directory / "fields").is_dir():
         raise StarnetError(f"{directory} exists and is no comparison: name another directory with -o")
@@ -295,9 +305,7 @@ def _scenes(
     }
 
 
-def _simulated(
-    split: SimulatedSplit, part: str, fields: Path, workers: int, progress: Progress | None
-) -> list[Scene]:
+def _simulated(split: SimulatedSplit, part: str, fields: Path, workers: int, progress: Progress | None) -> list[Scene]:
     scenes = []
     for i, seed in enumerate(split.parts[part]):
         scenes.append(simulated_scene(split, seed, fields, workers=workers))

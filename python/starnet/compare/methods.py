@@ -86,11 +86,11 @@ class Sep:
 
     name = "sep"
     grid: Grid = {
-        "threshold": [1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0],
+        "threshold": [1.0, 1.25, 1.5, 1.75, 2.0, 2.5],
         "kernel_fwhm": [1.5, 2.5, 4.0],
-        "min_area": [5, 8, 12],
+        "min_area": [5, 8, 12, 16],
         "deblend_levels": [32, 64],
-        "deblend_contrast": [0.0005, 0.001, 0.005],
+        "deblend_contrast": [0.0005, 0.002, 0.005, 0.02],
     }
     #: SExtractor's, with a Gaussian like its default filter of 3 x 3 pixels.
     defaults: Settings = {
@@ -141,10 +141,10 @@ class Photutils:
 
     name = "photutils"
     grid: Grid = {
-        "threshold": [1.0, 1.25, 1.5, 1.75, 2.0, 2.5],
-        "kernel_fwhm": [2.5, 4.0],
-        "min_area": [5, 10],
-        "deblend_contrast": [0.0005, 0.001, 0.005],
+        "threshold": [1.0, 1.25, 1.5, 1.75, 2.0],
+        "kernel_fwhm": [2.0, 3.0, 4.0],
+        "min_area": [5, 10, 15],
+        "deblend_contrast": [0.001, 0.005, 0.02],
     }
     #: Of its user guide; contrast and levels are the function's.
     defaults: Settings = {"threshold": 1.5, "kernel_fwhm": 3.0, "min_area": 10, "deblend_contrast": 0.001}

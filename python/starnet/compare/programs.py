@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class _Program:
 
     executable: str
 
-    @property
+    @cached_property
     def version(self) -> str:
         """What ``--version`` prints first."""
         return run([self.executable, "--version"], Path.cwd()).strip().split("\n")[0]
