@@ -1,4 +1,4 @@
-"""Splits: which part of the sky trains, tunes and tests, in files, so that nothing is judged by what it was fitted to."""
+"""Splits: which part of the sky trains, tunes and tests, in files: nothing is judged by what it was fitted to."""
 
 from __future__ import annotations
 

@@ -89,13 +89,13 @@ class Comparison:
             "reference": self.entries[0].name,
             "methods": [
                 {
+                    **entry.evaluation.summary(),
                     "name": entry.name,
                     "version": entry.method.version,
                     "settings": entry.settings,
                     "seconds": entry.seconds,
                     "cpu_seconds": entry.cpu_seconds,
                     "map": entry.path.name,
-                    **entry.evaluation.summary(),
                     "against": None if entry is self.entries[0] else self.entries[0].name,
                     "tuning": [] if entry.tuned is None else entry.tuned.tried,
                 }
@@ -260,7 +260,7 @@ def _regrid(method: Method, grid: dict[str, Any]) -> None:
             raise StarnetError(f"{method.name} has no setting {key!r}: choose from {', '.join(method.defaults)}")
         if not isinstance(values, list) or not values:
             raise StarnetError(f"the grid of {method.name} has no list of values for {key}: write [a, b, c]")
-    method.__dict__["grid"] = {key: grid.get(key, [value]) for key, value in method.defaults.items()}
+    method.grid = {key: grid.get(key, [value]) for key, value in method.defaults.items()}
 
 
 def _at_the_edge(method: Method, settings: Settings) -> list[str]:

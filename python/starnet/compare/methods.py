@@ -40,14 +40,12 @@ class Method(Protocol):
         Settings as its authors ship it.
     """
 
+    name: str
+    grid: Grid
+    defaults: Settings
+
     @property
-    def name(self) -> str: ...  # noqa: D102  (Attributes, above)
-    @property
-    def version(self) -> str: ...  # noqa: D102
-    @property
-    def grid(self) -> Grid: ...  # noqa: D102
-    @property
-    def defaults(self) -> Settings: ...  # noqa: D102
+    def version(self) -> str: ...  # noqa: D102  (Attributes, above)
 
     def prepare(self, scene: Scene, scratch: Path) -> Any:
         """What does not depend on the settings: read, subtract the sky, combine the bands.
@@ -78,6 +76,23 @@ def gaussian_kernel(fwhm: float) -> NDArray[np.float32]:
     return kernel
 
 
+SEP_GRID: Grid = {
+    "threshold": [1.0, 1.25, 1.5, 1.75, 2.0, 2.5],
+    "kernel_fwhm": [1.5, 2.5, 4.0],
+    "min_area": [5, 8, 12, 16],
+    "deblend_levels": [32, 64],
+    "deblend_contrast": [0.0005, 0.002, 0.005, 0.02],
+}
+#: SExtractor's, with a Gaussian like its default filter of 3 x 3 pixels.
+SEP_DEFAULTS: Settings = {
+    "threshold": 1.5,
+    "kernel_fwhm": 2.0,
+    "min_area": 5,
+    "deblend_levels": 32,
+    "deblend_contrast": 0.005,
+}
+
+
 class Sep:
     """SExtractor's detection and deblending as `sep` does them (Barbary 2016, JOSS 1, 58).
 
@@ -85,21 +100,10 @@ class Sep:
     """
 
     name = "sep"
-    grid: Grid = {
-        "threshold": [1.0, 1.25, 1.5, 1.75, 2.0, 2.5],
-        "kernel_fwhm": [1.5, 2.5, 4.0],
-        "min_area": [5, 8, 12, 16],
-        "deblend_levels": [32, 64],
-        "deblend_contrast": [0.0005, 0.002, 0.005, 0.02],
-    }
-    #: SExtractor's, with a Gaussian like its default filter of 3 x 3 pixels.
-    defaults: Settings = {
-        "threshold": 1.5,
-        "kernel_fwhm": 2.0,
-        "min_area": 5,
-        "deblend_levels": 32,
-        "deblend_contrast": 0.005,
-    }
+
+    def __init__(self) -> None:
+        self.grid: Grid = SEP_GRID
+        self.defaults: Settings = SEP_DEFAULTS
 
     @property
     def version(self) -> str:
@@ -133,6 +137,16 @@ def sep_background(data: NDArray[np.float32], empty: NDArray[np.bool_]) -> tuple
     return sky.back(), sky.rms()
 
 
+PHOTUTILS_GRID: Grid = {
+    "threshold": [1.0, 1.25, 1.5, 1.75, 2.0],
+    "kernel_fwhm": [2.0, 3.0, 4.0],
+    "min_area": [5, 10, 15],
+    "deblend_contrast": [0.001, 0.005, 0.02],
+}
+#: Of its user guide; contrast and levels are the function's.
+PHOTUTILS_DEFAULTS: Settings = {"threshold": 1.5, "kernel_fwhm": 3.0, "min_area": 10, "deblend_contrast": 0.001}
+
+
 class Photutils:
     """Image segmentation of photutils: threshold on the convolved image, multi-threshold and watershed deblending.
 
@@ -140,14 +154,10 @@ class Photutils:
     """
 
     name = "photutils"
-    grid: Grid = {
-        "threshold": [1.0, 1.25, 1.5, 1.75, 2.0],
-        "kernel_fwhm": [2.0, 3.0, 4.0],
-        "min_area": [5, 10, 15],
-        "deblend_contrast": [0.001, 0.005, 0.02],
-    }
-    #: Of its user guide; contrast and levels are the function's.
-    defaults: Settings = {"threshold": 1.5, "kernel_fwhm": 3.0, "min_area": 10, "deblend_contrast": 0.001}
+
+    def __init__(self) -> None:
+        self.grid: Grid = PHOTUTILS_GRID
+        self.defaults: Settings = PHOTUTILS_DEFAULTS
 
     @property
     def version(self) -> str:

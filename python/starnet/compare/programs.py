@@ -12,7 +12,17 @@ import numpy as np
 from astropy.io import fits
 
 from starnet.compare.images import DetectionImage, detection_image
-from starnet.compare.methods import MESH, MESH_FILTER, Grid, Labels, Sep, Settings, gaussian_kernel, sep_background
+from starnet.compare.methods import (
+    MESH,
+    MESH_FILTER,
+    SEP_DEFAULTS,
+    SEP_GRID,
+    Grid,
+    Labels,
+    Settings,
+    gaussian_kernel,
+    sep_background,
+)
 from starnet.compare.scenes import Scene
 from starnet.errors import StarnetError
 from starnet.evaluate.labels import open_labels
@@ -50,11 +60,11 @@ class SourceExtractor(_Program):
     """SExtractor itself (Bertin & Arnouts 1996, A&AS 117, 393), on the weighted mean with its weight map."""
 
     name = "source-extractor"
-    grid: Grid = Sep.grid
-    defaults: Settings = Sep.defaults
 
     def __init__(self, executable: str) -> None:
         self.executable = executable
+        self.grid: Grid = SEP_GRID
+        self.defaults: Settings = SEP_DEFAULTS
 
     def label(self, prepared: Path, settings: Settings) -> Labels:
         """One run; its check image."""
@@ -93,6 +103,15 @@ class SourceExtractor(_Program):
         return read_labels(prepared / "segmentation.fits")
 
 
+NOISECHISEL_GRID: Grid = {
+    "qthresh": [0.3, 0.5],
+    "snquant": [0.95, 0.99],
+    "objbordersn": [1.0, 2.0],
+    "map": ["OBJECTS", "CLUMPS"],
+}
+NOISECHISEL_DEFAULTS: Settings = {"qthresh": 0.3, "snquant": 0.99, "objbordersn": 1.0, "map": "OBJECTS"}
+
+
 class NoiseChisel(_Program):
     """NoiseChisel and Segment (Akhlaghi & Ichikawa 2015, ApJS 220, 1), on the image in units of noise.
 
@@ -100,16 +119,11 @@ class NoiseChisel(_Program):
     """
 
     name = "noisechisel"
-    grid: Grid = {
-        "qthresh": [0.3, 0.5],
-        "snquant": [0.95, 0.99],
-        "objbordersn": [1.0, 2.0],
-        "map": ["OBJECTS", "CLUMPS"],
-    }
-    defaults: Settings = {"qthresh": 0.3, "snquant": 0.99, "objbordersn": 1.0, "map": "OBJECTS"}
 
     def __init__(self, executable: str, segment: str) -> None:
         self.executable, self._segment = executable, segment
+        self.grid: Grid = NOISECHISEL_GRID
+        self.defaults: Settings = NOISECHISEL_DEFAULTS
 
     def label(self, prepared: Path, settings: Settings) -> Labels:
         """One run of both."""

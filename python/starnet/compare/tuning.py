@@ -54,7 +54,7 @@ def tune(
         tallies = _tallies(method, scene, settings, directory, progress)
         sums = [_add(a, b) for a, b in zip(sums, tallies, strict=True)] if sums else tallies
     scores = [{name: _plain(value) for name, value in one.scores().items()} for one in sums]
-    best = int(np.argmax([-1.0 if one[criterion] is None else one[criterion] for one in scores]))
+    best = int(np.argmax([np.nan_to_num(one.scores()[criterion], nan=-1) for one in sums]))
     return Tuned(settings[best], [{"settings": s, "scores": v} for s, v in zip(settings, scores, strict=True)])
 
 
