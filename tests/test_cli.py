@@ -39,7 +39,7 @@ def test_version() -> None:
 
 
 def test_the_commands() -> None:
-    assert list(COMMANDS) == ["segment", "preprocess", "info", "demo", "simulate", "evaluate", "bench"]
+    assert list(COMMANDS) == ["segment", "preprocess", "info", "demo", "simulate", "evaluate", "compare", "bench"]
     text = invoke("--help").stdout
     assert all(name in text for name in COMMANDS)
 
