@@ -19,10 +19,10 @@ from starnet.recipe import Recipe
 #: What is tried of the models that have something to be tuned.
 GRIDS: dict[str, Grid] = {
     "classical": {
-        "threshold": [3.0, 3.5, 4.0, 5.0],
-        "kernel_fwhm": [2.5, 4.0],
+        "threshold": [3.0, 3.5, 4.0],
+        "kernel_fwhm": [1.5, 2.5, 4.0],
         "min_area": [8, 12],
-        "deblend_contrast": [0.0005, 0.002, 0.005, 0.02],
+        "deblend_contrast": [0.002, 0.01],
     }
 }
 
