@@ -83,13 +83,16 @@ class AreaSplit:
 
     def __post_init__(self) -> None:
         _check_parts(self.parts)
-        boxes = [(part, box) for part, own in self.parts.items() for box in own]
-        for i, (part, box) in enumerate(boxes):
+        named = [(part, box) for part, own in self.parts.items() for box in own]
+        corners = np.array([(b.y0, b.y1, b.x0, b.x1) for _, b in named]).reshape(-1, 4)
+        for i, (part, box) in enumerate(named):
             if not box.size or box.clip(self.shape) != box:
                 raise ValueError(f"{_corners(box)} of {part} lies outside {self.shape[1]} x {self.shape[0]} pixels")
-            for other, earlier in boxes[:i]:
-                if box.intersect(earlier).size:
-                    raise ValueError(f"{_corners(earlier)} of {other} and {_corners(box)} of {part} overlap")
+            y0, y1, x0, x1 = corners[:i].T
+            meet = (y0 < box.y1) & (y1 > box.y0) & (x0 < box.x1) & (x1 > box.x0)
+            if meet.any():
+                other, earlier = named[int(meet.argmax())]
+                raise ValueError(f"{_corners(earlier)} of {other} and {_corners(box)} of {part} overlap")
 
     @classmethod
     def draw(
