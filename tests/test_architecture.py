@@ -15,7 +15,7 @@ PACKAGE = Path(starnet.__file__).parent
 WALK = [
     "_core", "errors", "flags", "atomic", "tiles", "io", "instruments", "mosaic", "filters", "recipe", "detection",
     "models", "instances", "stitch", "run", "labelmap", "workers", "tile_job", "catalog", "outputs", "pipeline",
-    "simulate", "evaluate", "inject", "compare", "bench", "cli", "__main__",
+    "simulate", "evaluate", "splits", "inject", "compare", "bench", "cli", "__main__",
 ]  # fmt: skip
 # Instrument presets read header cards, and readers ask the presets which extensions to take.
 ALLOWED = {("io", "instruments")}

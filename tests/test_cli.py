@@ -39,7 +39,9 @@ def test_version() -> None:
 
 
 def test_the_commands() -> None:
-    assert list(COMMANDS) == ["segment", "preprocess", "info", "demo", "simulate", "evaluate", "inject", "bench"]
+    assert list(COMMANDS) == [
+        "segment", "preprocess", "info", "demo", "simulate", "evaluate", "inject", "compare", "bench",
+    ]  # fmt: skip
     text = invoke("--help").stdout
     assert all(name in text for name in COMMANDS)
 

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from starnet.cli.bench import bench
+from starnet.cli.compare import compare
 from starnet.cli.demo import demo
 from starnet.cli.evaluate import evaluate
 from starnet.cli.info import info
@@ -64,6 +65,7 @@ app.command()(demo)
 app.command()(simulate)
 app.command()(evaluate)
 app.command()(inject)
+app.command()(compare)
 app.command()(bench)
 
 
