@@ -145,7 +145,7 @@ def test_sep_holds_what_a_low_threshold_finds_and_leaves_its_limits_as_they_were
         raise Exception("object deblending overflow")
 
     monkeypatch.setattr(sep, "extract", overflow)
-    with pytest.raises(StarnetError, match="overflow.*higher threshold"):
+    with pytest.raises(StarnetError, match=r"overflow.*higher threshold"):
         method.label(DetectionImage(noise, np.ones_like(noise)), method.defaults)
     assert (sep.get_extract_pixstack(), sep.get_sub_object_limit()) == limits
 
