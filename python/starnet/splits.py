@@ -264,8 +264,7 @@ def _corners(box: Box) -> str:
 
 def _bounds(count: int, shares: list[float]) -> list[int]:
     """Where each part begins and ends, none of them empty."""
-    ends = np.rint(np.cumsum(shares) / sum(shares) * count).astype(int)
-    for i in range(len(ends)):
-        ends[i] = max(ends[i], i + 1)
-        ends[i] = min(ends[i], count - (len(ends) - 1 - i))
-    return [0, *ends.tolist()]
+    ends = [0]
+    for i, end in enumerate(np.rint(np.cumsum(shares) / sum(shares) * count).astype(int).tolist(), 1):
+        ends.append(min(max(end, ends[-1] + 1), count - (len(shares) - i)))
+    return ends
