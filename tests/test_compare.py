@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sep
 import yaml
 from astropy.table import Table
 from typer.testing import CliRunner, Result
@@ -16,6 +17,7 @@ from typer.testing import CliRunner, Result
 from starnet.cli import app
 from starnet.compare import compare, programs
 from starnet.compare.comparison import choose_methods
+from starnet.compare.images import DetectionImage
 from starnet.compare.methods import SEP_GRID, Photutils, Sep, combinations
 from starnet.compare.models import OurModel
 from starnet.compare.scenes import Scene, simulated_scene
@@ -122,11 +124,30 @@ def test_tuning_takes_the_best(scene: Scene, tmp_path: Path) -> None:
 
 
 def test_methods_find_most_of_a_field(scene: Scene, tmp_path: Path) -> None:
-    for method, threshold in ((Sep(), 2.0), (Photutils(), 2.0), (OurModel("classical"), 4.0)):
+    for method, threshold in ((Sep(), 2.0), (Photutils(), 1.5), (OurModel("classical"), 4.0)):
         settings = {**method.defaults, "threshold": threshold}
         scores = judge(scene, method.label(method.prepare(scene, tmp_path), settings)).scores()
         assert scores["completeness"] > 0.7, method.name
         assert scores["ap50"] > 0.2, method.name
+
+
+def test_sep_holds_what_a_low_threshold_finds_and_leaves_its_limits_as_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = sep.get_extract_pixstack(), sep.get_sub_object_limit()
+    noise = np.random.default_rng(1).normal(1, 1, (700, 700)).astype(np.float32)
+    method = Sep()
+    labels = method.label(DetectionImage(noise, np.ones_like(noise)), {**method.defaults, "threshold": 0.3})
+    assert np.count_nonzero(labels) > limits[0]
+    assert (sep.get_extract_pixstack(), sep.get_sub_object_limit()) == limits
+
+    def overflow(*_: object, **__: object) -> None:
+        raise Exception("object deblending overflow")
+
+    monkeypatch.setattr(sep, "extract", overflow)
+    with pytest.raises(StarnetError, match=r"overflow.*higher threshold"):
+        method.label(DetectionImage(noise, np.ones_like(noise)), method.defaults)
+    assert (sep.get_extract_pixstack(), sep.get_sub_object_limit()) == limits
 
 
 def test_photutils_on_nothing_at_all(scene: Scene, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from starnet.compare.images import detection_image
 from starnet.compare.scenes import Scene
 from starnet.detection import gaussian_profile
+from starnet.errors import StarnetError
 from starnet.mosaic import Mosaic
 
 Labels = NDArray[np.int32]
@@ -117,19 +119,35 @@ class Sep:
 
     def label(self, prepared: Any, settings: Settings) -> Labels:
         """One `sep.extract`."""
-        _, labels = sep.extract(
-            prepared.snr,
-            settings["threshold"],
-            mask=prepared.empty,
-            filter_kernel=gaussian_kernel(settings["kernel_fwhm"]),
-            filter_type="conv",
-            minarea=settings["min_area"],
-            deblend_nthresh=settings["deblend_levels"],
-            deblend_cont=settings["deblend_contrast"],
-            segmentation_map=True,
-        )
+        with _ample_buffers(prepared.mean.size, settings):
+            _, labels = sep.extract(
+                prepared.snr,
+                settings["threshold"],
+                mask=prepared.empty,
+                filter_kernel=gaussian_kernel(settings["kernel_fwhm"]),
+                filter_type="conv",
+                minarea=settings["min_area"],
+                deblend_nthresh=settings["deblend_levels"],
+                deblend_cont=settings["deblend_contrast"],
+                segmentation_map=True,
+            )
         found: Labels = labels
         return found
+
+
+@contextmanager
+def _ample_buffers(pixels: int, settings: Settings) -> Iterator[None]:
+    """A low threshold on a large image must not be `sep`'s error: it may have a pixel stack of the whole image."""
+    stack, branches = sep.get_extract_pixstack(), sep.get_sub_object_limit()
+    sep.set_extract_pixstack(max(stack, pixels + 1000))
+    sep.set_sub_object_limit(max(branches, 16384))
+    try:
+        yield
+    except Exception as error:  # sep raises bare Exceptions
+        raise StarnetError(f"sep fails with {settings} ({error}): give it a higher threshold, with --grids") from error
+    finally:
+        sep.set_extract_pixstack(stack)
+        sep.set_sub_object_limit(branches)
 
 
 def sep_background(data: NDArray[np.float32], empty: NDArray[np.bool_]) -> tuple[Any, Any]:
