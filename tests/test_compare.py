@@ -58,9 +58,10 @@ def test_each_is_tuned_on_one_part_and_judged_on_the_other_and_nothing_is_done_t
 
         monkeypatch.setattr(method, "label", counted)
     first = compare(SPLIT, tmp_path / "out", grids=GRIDS, methods=["sep", "photutils"])
-    assert [entry.name for entry in first.entries] == [
-        *("classical", "classical-default", "sep", "sep-default", "photutils", "photutils-default")
-    ] or "classical-default" not in {entry.name for entry in first.entries}  # where the default is the best
+    names = [entry.name for entry in first.entries]
+    # What is shipped has no entry of its own where it is the best.
+    assert [name for name in names if not name.endswith("-default")] == ["classical", "sep", "photutils"]
+    assert {name.removesuffix("-default") for name in names} == {"classical", "sep", "photutils"}
     for entry in first.entries:
         if entry.tuned is not None and entry.tuned.tried:
             best = max(one["scores"]["pq"] for one in entry.tuned.tried)
@@ -124,7 +125,7 @@ def test_tuning_takes_the_best(scene: Scene, tmp_path: Path) -> None:
 
 
 def test_methods_find_most_of_a_field(scene: Scene, tmp_path: Path) -> None:
-    for method, threshold in ((Sep(), 2.0), (Photutils(), 1.5), (OurModel("classical"), 4.0)):
+    for method, threshold in ((Sep(), 1.5), (Photutils(), 1.5), (OurModel("classical"), 4.0)):
         settings = {**method.defaults, "threshold": threshold}
         scores = judge(scene, method.label(method.prepare(scene, tmp_path), settings)).scores()
         assert scores["completeness"] > 0.7, method.name

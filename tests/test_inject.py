@@ -61,9 +61,9 @@ def pool(target: Target) -> Pool:
 
 @pytest.fixture(scope="module")
 def scene(target: Target, pool: Pool) -> Scene:
-    """Sources far from each other."""
-    chosen = pool.choose(40, 1)
-    compact = np.flatnonzero(chosen.sources["re"] < 6)[:9]
+    """Sources far from each other, each brighter than the noise somewhere."""
+    chosen = pool.choose(80, 1)
+    compact = np.flatnonzero((chosen.sources["re"] < 6) & (magnitude(target, chosen) < RANGE[1] - 1))[:9]
     assert len(compact) == 9
     chosen = chosen.take(compact)
     y, x = np.divmod(np.arange(9), 3)
