@@ -74,7 +74,6 @@ def test_sources_are_in_their_cell_and_components_add_up(population: Population)
     assert (np.diff(components["source"]) >= 0).all()
     assert (np.bincount(components["source"], minlength=len(sources)) > 0).all()
     assert (components["flux"] >= 0).all()
-    assert len(population.stamps) == len(components)
 
 
 def test_components_can_be_painted(population: Population) -> None:

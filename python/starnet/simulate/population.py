@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -82,13 +82,10 @@ class Population:
         Of one cell, inside it.
     components : ndarray of `component_dtype`
         In the order of their sources.
-    stamps : ndarray of int32
-        Per component, the real stamp to draw instead of a Sersic profile, or -1.
     """
 
     sources: NDArray[np.void]
     components: NDArray[np.void]
-    stamps: NDArray[np.int32] = field(repr=False)
 
 
 def draw(preset: Preset, seed: int, cell: tuple[int, int], cell_size: int = 1024) -> Population:
@@ -115,7 +112,7 @@ def draw(preset: Preset, seed: int, cell: tuple[int, int], cell_size: int = 1024
     np.add.at(sources["flux"], components["source"], components["flux"])
     sources["y"] += cell[0] * cell_size - 0.5
     sources["x"] += cell[1] * cell_size - 0.5
-    return Population(sources, components, np.full(len(components), -1, np.int32))
+    return Population(sources, components)
 
 
 def galaxy_density(faintest: float) -> float:
