@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from starnet.errors import StarnetError
 
@@ -52,3 +54,24 @@ def replacing(path: str | Path) -> Iterator[Path]:
                 f"{path} could not be written ({reason}); check that its folder exists and is writable"
             ) from error
         raise
+
+
+def write_json(path: str | Path, content: Any, *, indent: int | None = 2) -> None:
+    """Write JSON, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to make or to replace.
+    content : Any
+        What `json.dumps` takes.
+    indent : int, optional
+        Spaces a level; None for one line.
+
+    Raises
+    ------
+    StarnetError
+        As `replacing`.
+    """
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")

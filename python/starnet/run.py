@@ -32,7 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zarr
 
-from starnet.atomic import replacing
+from starnet.atomic import replacing, write_json
 from starnet.errors import StarnetError
 from starnet.instances import Columns, Edges, Patches, TileObjects
 from starnet.tiles import TileGrid
@@ -168,8 +168,7 @@ class RunDirectory:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes one of the run's JSON files."""
-        with replacing(self.path / name) as partial:
-            partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(self.path / name, content)
 
     def read_json(self, name: str) -> Any:
         """One of the run's JSON files; None where it is not there."""

@@ -117,13 +117,13 @@ def inject(
     """
     from starnet.inject import inject as paint
 
-    parameters: dict[str, Any] = {
-        "threshold": threshold,
-        "min_area": min_area,
-        "kernel_fwhm": kernel_fwhm,
-        "deblend_levels": deblend_levels,
-        "deblend_contrast": deblend_contrast,
-    }
+    parameters = options.given(
+        threshold=threshold,
+        min_area=min_area,
+        kernel_fwhm=kernel_fwhm,
+        deblend_levels=deblend_levels,
+        deblend_contrast=deblend_contrast,
+    )
     with progress(quiet=quiet) as callback:
         result = paint(
             inputs,
@@ -151,7 +151,7 @@ def inject(
             recipe=recipe,
             threads=threads,
             memory=memory,
-            **{name: value for name, value in parameters.items() if value is not None},
+            **parameters,
         )
     if json:
         print_json(result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -63,6 +63,11 @@ def chosen_weights(weights: list[str] | None) -> list[str | None] | str | None:
     if not weights or weights == ["none"]:
         return "none" if weights else None
     return [None if one == "none" else one for one in weights]
+
+
+def given(**parameters: Any) -> dict[str, Any]:
+    """Parameters of a model that were given; the others are the model's to choose."""
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is in the output directory.")]

@@ -80,13 +80,13 @@ def segment(
     """
     from starnet import pipeline
 
-    parameters: dict[str, Any] = {
-        "threshold": threshold,
-        "min_area": min_area,
-        "kernel_fwhm": kernel_fwhm,
-        "deblend_levels": deblend_levels,
-        "deblend_contrast": deblend_contrast,
-    }
+    parameters = options.given(
+        threshold=threshold,
+        min_area=min_area,
+        kernel_fwhm=kernel_fwhm,
+        deblend_levels=deblend_levels,
+        deblend_contrast=deblend_contrast,
+    )
     with progress(quiet=quiet) as callback:
         result = pipeline.segment(
             inputs,
@@ -101,7 +101,7 @@ def segment(
             memory=memory,
             overwrite=overwrite,
             progress=callback,
-            **{name: value for name, value in parameters.items() if value is not None},
+            **parameters,
         )
     if json:
         print_json(result)

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from html import escape
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from starnet.atomic import replacing
+from starnet.atomic import replacing, write_json
 from starnet.compare.comparison import Comparison, Entry
 from starnet.evaluate.metrics import NAMES
-from starnet.evaluate.plots import check_matplotlib, data_url
+from starnet.evaluate.page import plot, table, write_page
+from starnet.evaluate.plots import COLOURS, TITLES, check_matplotlib, figure_url, new_figure
 from starnet.evaluate.report import write_report
 
-# Okabe & Ito's colours, which the colour-blind tell apart.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _CURVES = {
     "snr": ("completeness", "mean_iou"),
     "area": ("completeness", "mean_iou", "purity"),
     "overlap": ("completeness", "mean_iou"),
 }
-_TITLES = {"snr": "S/N", "area": "area [pixels]", "overlap": "part of the source that others hide"}
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 1180px; margin: 2em auto; padding: 0 1em; color: #222; }
-h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
-table { border-collapse: collapse; margin: .6em 0; }
-th, td { padding: .15em .9em .15em 0; text-align: right; font-variant-numeric: tabular-nums; }
-th { border-bottom: 1px solid #999; font-weight: 600; } th:first-child, td:first-child { text-align: left; }
-img { max-width: 100%; }
-"""
 
 
 def write_comparison(comparison: Comparison, directory: Path, *, html: bool = True) -> dict[str, Path]:
@@ -45,8 +33,7 @@ def write_comparison(comparison: Comparison, directory: Path, *, html: bool = Tr
     """
     summary = comparison.summary()
     outputs = {"json": directory / "comparison.json", "grids": directory / "grids.yaml"}
-    with replacing(outputs["json"]) as partial:
-        partial.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(outputs["json"], summary)
     with replacing(outputs["grids"]) as partial:
         text = yaml.safe_dump(summary["grids"], sort_keys=False, default_flow_style=None)
         partial.write_text(text, encoding="utf-8")
@@ -56,30 +43,29 @@ def write_comparison(comparison: Comparison, directory: Path, *, html: bool = Tr
         for entry in comparison.entries:
             if entry.tuned is not None:
                 write_report(entry.evaluation, directory / f"{entry.name}.html", images=comparison.images)
-        with replacing(outputs["html"]) as partial:
-            partial.write_text(_page(comparison, summary), encoding="utf-8")
+        write_page(outputs["html"], "Comparison", _body(comparison, summary))
     return outputs
 
 
-def _page(comparison: Comparison, summary: dict[str, Any]) -> str:
+def _body(comparison: Comparison, summary: dict[str, Any]) -> list[str]:
     methods = summary["methods"]
     first = methods[0]
     test = comparison.split.parts["test"]
-    body = [
+    return [
         "<h1>Comparison of segmentation methods</h1>",
         f"<p>Tuned for {escape(NAMES[comparison.criterion])} on {len(comparison.split.parts['tune'])} fields, judged "
         f"on {len(test)} others of {comparison.pixels / 1e6:.2f} Mpix together: {first['n_truth']} true objects count, "
         f"{first['n_ignored_truth']} do not. Brackets are 95 % intervals.</p>",
         *(f"<p>Note: {escape(note)}.</p>" for note in comparison.notes),
         "<h2>Figures</h2>",
-        _table(
+        table(
             ["", *NAMES.values(), "predicted"],
             [[m["name"], *(figure(m[key], m["intervals"][key]) for key in NAMES), str(m["n_pred"])] for m in methods],
             {e.name: f"{e.name}.html" for e in comparison.entries if e.tuned is not None},
         ),
         f"<h2>Less those of {escape(first['name'])}</h2>",
         "<p>Intervals are of paired differences: both methods see the same draws of the sky.</p>",
-        _table(
+        table(
             ["", *NAMES.values()],
             [
                 [m["name"], *(_difference(m["differences"][key]) for key in NAMES)]
@@ -88,10 +74,10 @@ def _page(comparison: Comparison, summary: dict[str, Any]) -> str:
             ],
         ),
         "<h2>By brightness, size and crowding</h2>",
-        f"<p><img src='{_curves(comparison.entries)}' alt=''></p>",
+        plot(_curves(comparison.entries)),
         "<h2>Time</h2>",
         "<p>From images on disk to a label map, one thread; our models make a catalog and a picture too.</p>",
-        _table(
+        table(
             ["", "wall [s]", "CPU [s]", "Mpix/s of CPU"],
             [
                 [m["name"], f"{m['seconds']:.2f}", f"{m['cpu_seconds']:.2f}", rate(m, comparison.pixels)]
@@ -99,7 +85,7 @@ def _page(comparison: Comparison, summary: dict[str, Any]) -> str:
             ],
         ),
         "<h2>Settings</h2>",
-        _table(
+        table(
             ["", "version", "settings", "grid"],
             [
                 [e.name, e.method.version, words(e.settings), words(e.method.grid) if e.tuned else "as shipped"]
@@ -107,10 +93,6 @@ def _page(comparison: Comparison, summary: dict[str, Any]) -> str:
             ],
         ),
     ]
-    return (
-        "<!doctype html>\n<html lang=en><head><meta charset=utf-8><title>Comparison</title>"
-        f"<style>{_STYLE}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n"
-    )
 
 
 def figure(value: float | None, limits: list[float] | None) -> str:
@@ -135,19 +117,8 @@ def _difference(one: dict[str, Any]) -> str:
     return f"{one['difference']:+.3f} [{one['interval'][0]:+.3f}, {one['interval'][1]:+.3f}]"
 
 
-def _table(head: list[str], rows: list[list[str]], links: dict[str, str] | None = None) -> str:
-    def line(cells: list[str], kind: str) -> str:
-        first = f"<a href='{escape(links[cells[0]])}'>{escape(cells[0])}</a>" if links and cells[0] in links else None
-        texts = [first or escape(cells[0]), *map(escape, cells[1:])]
-        return "<tr>" + "".join(f"<{kind}>{text}</{kind}>" for text in texts) + "</tr>"
-
-    return "<table>" + line(head, "th") + "".join(line(row, "td") for row in rows) + "</table>"
-
-
 def _curves(entries: list[Entry]) -> str:
     """Tuned methods against brightness, S/N, size and crowding; as a data URL."""
-    import io
-
     tuned = [entry for entry in entries if entry.tuned is not None]
     bins = tuned[0].evaluation.pred.bins
     curves = {name: keys for name, keys in _CURVES.items() if bins.get(name)}
@@ -155,20 +126,18 @@ def _curves(entries: list[Entry]) -> str:
         curves = {magnitude: ("completeness", "mean_iou"), **curves}
     panels = [(name, key) for name, keys in curves.items() for key in keys]
     rows = -(-len(panels) // 3)
-    plot = import_module("matplotlib.figure").Figure((13, 3.5 * rows), layout="constrained")
-    axes = plot.subplots(rows, 3, squeeze=False).ravel()
+    chart = new_figure(13, 3.5 * rows)
+    axes = chart.subplots(rows, 3, squeeze=False).ravel()
     for axis, (name, key) in zip(axes, panels, strict=False):
         shown = [one for one in bins[name] if one.n_truth]
-        for entry, colour in zip(tuned, _COLOURS, strict=False):
+        for entry, colour in zip(tuned, COLOURS, strict=False):
             own = {one.name: getattr(one, key) for one in entry.evaluation.pred.bins[name]}
             values = [own.get(one.name) for one in shown]
             y = np.array([np.nan if value is None else value for value in values])
             axis.plot(y, "o-", color=colour, markersize=4, label=entry.name)
         axis.set_xticks(range(len(shown)), [one.name for one in shown], fontsize=7, rotation=30, ha="right")
-        axis.set(ylim=(-0.02, 1.04), xlabel=_TITLES.get(name, name), ylabel=NAMES[key])
+        axis.set(ylim=(-0.02, 1.04), xlabel=TITLES.get(name, name), ylabel=NAMES[key])
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    plot.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=len(tuned), frameon=False)
-    content = io.BytesIO()
-    plot.savefig(content, format="png", dpi=100)
-    return data_url(content.getvalue())
+    chart.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=len(tuned), frameon=False)
+    return figure_url(chart)

@@ -16,7 +16,7 @@ from astropy.io import fits
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from starnet.atomic import replacing
+from starnet.atomic import write_json
 from starnet.compare.methods import Labels, Method, Settings
 from starnet.compare.programs import read_labels
 from starnet.compare.scenes import Scene, read_json, write_labels
@@ -58,9 +58,7 @@ def try_on(method: Method, settings: Settings, scene: Scene, directory: Path) ->
     directory.mkdir(parents=True, exist_ok=True)
     facts.unlink(missing_ok=True)
     write_labels(path, labels)
-    with replacing(facts) as partial:
-        content = {"identity": identity, "seconds": seconds, "cpu_seconds": cpu}
-        partial.write_text(json.dumps(content), encoding="utf-8")
+    write_json(facts, {"identity": identity, "seconds": seconds, "cpu_seconds": cpu})
     return Trial(path, seconds, cpu)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from starnet.atomic import replacing
+from starnet.atomic import write_json
 from starnet.compare.methods import Labels, Method, Settings, combinations
 from starnet.compare.scenes import Scene, read_json
 from starnet.evaluate.evaluation import counting
@@ -86,8 +86,7 @@ def _tallies(
         "identity": identity,
         "tallies": [{key: np.asarray(v).tolist() for key, v in asdict(one).items()} for one in found],
     }
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content), encoding="utf-8")
+    write_json(path, content, indent=None)
     return found
 
 

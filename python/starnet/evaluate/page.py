@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 
@@ -40,11 +40,14 @@ def write_page(path: str | Path, title: str, body: Iterable[str], style: str = "
         partial.write_text(page, encoding="utf-8")
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A table of plain text."""
+def table(head: list[str], rows: list[list[str]], links: Mapping[str, str] | None = None) -> str:
+    """A table of plain text; `links` are the addresses to which cells of these texts lead."""
+
+    def text(cell: str) -> str:
+        return f"<a href='{escape(links[cell])}'>{escape(cell)}</a>" if links and cell in links else escape(cell)
 
     def line(cells: list[str], kind: str) -> str:
-        return "<tr>" + "".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in cells) + "</tr>"
+        return "<tr>" + "".join(f"<{kind}>{text(cell)}</{kind}>" for cell in cells) + "</tr>"
 
     return "<table>" + line(head, "th") + "".join(line(row, "td") for row in rows) + "</table>"
 

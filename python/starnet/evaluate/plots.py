@@ -16,12 +16,12 @@ from starnet.evaluate.evaluation import Judgement
 from starnet.evaluate.metrics import NAMES, PRECISION, Floats
 from starnet.evaluate.runs import Ints
 
-# Okabe & Ito's colours, which the colour-blind tell apart: the method, the other one.
-COLOURS = ("#0072b2", "#d55e00")
+# Okabe & Ito's colours, which the colour-blind tell apart: the method, the other ones.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _LINES = {"completeness": ("-", "o"), "mean_iou": ("--", "s"), "purity": (":", "^")}
 # What these are parts of.
 _COUNTED = {"completeness": "n_truth", "purity": "n_pred"}
-_TITLES = {"snr": "S/N", "area": "area [pixels]", "overlap": "part of the source that others hide"}
+TITLES = {"snr": "S/N", "area": "area [pixels]", "overlap": "part of the source that others hide"}
 
 
 def check_matplotlib() -> None:
@@ -95,7 +95,7 @@ def draw_bins(methods: Sequence[Judgement]) -> str | None:
         axis.set_xticks(
             range(len(limits)), [_tick(found[pair]) for pair in limits], fontsize=7, rotation=30, ha="right"
         )
-        axis.set(ylim=(-0.02, 1.04), xlabel=_TITLES.get(name, name))
+        axis.set(ylim=(-0.02, 1.04), xlabel=TITLES.get(name, name))
     for axis in axes[len(quantities) :]:
         axis.set_visible(False)
     lines = [

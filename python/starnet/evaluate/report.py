@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from starnet import __version__
-from starnet.atomic import replacing
+from starnet import __version__, atomic
 from starnet.errors import StarnetError
 from starnet.evaluate.cutouts import PRED, TRUTH, Painter, worst_cases
 from starnet.evaluate.evaluation import Evaluation, Labels
@@ -44,8 +42,7 @@ two or more of them. Intervals are those of a bootstrap over squares of the sky.
 
 def write_json(evaluation: Evaluation, path: str | Path) -> None:
     """Write all figures as JSON."""
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(evaluation.summary(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    atomic.write_json(path, evaluation.summary())
 
 
 def check_report(images: Sequence[str], truth: Labels) -> None:

@@ -15,7 +15,7 @@ from astropy.table import Table, vstack
 from numpy.typing import NDArray
 
 from starnet import __version__
-from starnet.atomic import replacing
+from starnet.atomic import replacing, write_json
 from starnet.errors import StarnetError
 from starnet.evaluate.labels import open_labels
 from starnet.evaluate.matching import check_scipy
@@ -261,8 +261,7 @@ class _Injection:
             which=which,
         )
         write_table(recovery.table, folder / "recovered.fits")
-        with replacing(folder / "pass.json") as partial:
-            partial.write_text(json.dumps(recovery.detections | {"lost": recovery.lost}), encoding="utf-8")
+        write_json(folder / "pass.json", recovery.detections | {"lost": recovery.lost})
         if not self.keep:
             shutil.rmtree(folder / "images")
         self._tell(which, passes, 1)
@@ -344,8 +343,7 @@ def _open_directory(directory: Path, plan: dict[str, Any], *, overwrite: bool) -
     if directory.is_dir() and any(directory.iterdir()):
         raise StarnetError(f"{directory} exists and holds no injection: name another directory with -o")
     directory.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(plan, indent=1), encoding="utf-8")
+    write_json(path, plan)
 
 
 def write_table(table: Table, path: Path) -> None:
@@ -363,7 +361,6 @@ def _write(directory: Path, table: Table, summary: dict[str, Any]) -> dict[str, 
         "page": directory / "injection.html",
     }
     write_table(table, outputs["table"])
-    with replacing(outputs["figures"]) as partial:
-        partial.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(outputs["figures"], summary)
     write_report(table, summary, outputs["page"])
     return outputs

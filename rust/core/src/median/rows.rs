@@ -197,9 +197,8 @@ fn direct<T: Pixel>(
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::tests::{BORDERS, brute, keys};
     use super::*;
-
-    const BORDERS: [Border; 5] = [Border::Reflect, Border::Mirror, Border::Nearest, Border::Wrap, Border::Constant];
 
     /// Pixels of few values, a NaN (of types that have one) where `nan` says so.
     fn image<T: Pixel>(n: usize, seed: u64, nan: u64) -> Vec<T> {
@@ -226,27 +225,14 @@ mod tests {
         let pixels = image::<T>(ny * nx * step, seed, every);
         // SAFETY: the last pixel is `step - 1` before the end of the pixels.
         let a = unsafe { View2::from_raw(pixels.as_ptr(), shape, ((nx * step) as isize, step as isize)) };
-        let pixel = |y: isize, x: isize| match (border.source(y, ny), border.source(x, nx)) {
-            (Some(y), Some(x)) => a.get(y, x),
-            _ => T::default(),
-        };
-        let before = (size / 2) as isize;
-        let median = |i: usize| {
-            let (y, x) = ((i / nx) as isize - before, (i % nx) as isize - before);
-            let window = (0..size * size).map(|i| pixel(y + (i / size) as isize, x + (i % size) as isize));
-            let mut keys: Vec<_> = window.filter(|v| !v.is_nan()).map(T::key).collect();
-            keys.sort_unstable();
-            let spoilt = keys.is_empty() || nan == Nan::Propagate && keys.len() < size * size;
-            if spoilt { None } else { Some(keys[keys.len() / 2]) }
-        };
-        let expected: Vec<_> = (0..ny * nx).map(median).collect();
+        let (rows, cols): (Vec<_>, Vec<_>) = ((0..ny).collect(), (0..nx).collect());
+        let expected = keys(&brute(a, (&rows, &cols), (size, size), border, nan));
         for level in Level::ALL.into_iter().filter(|level| level.available()) {
             for threads in [1, 2] {
                 let mut out = vec![T::default(); ny * nx];
                 let target = ViewMut2::from_slice(&mut out, shape);
                 filter(level, a, size, border, nan, target, Some(threads)).unwrap();
-                let out: Vec<_> = out.into_iter().map(|v| Some(v).filter(|v| !v.is_nan()).map(T::key)).collect();
-                prop_assert!(out == expected, "{level:?} {shape:?} {size} {border:?} {nan:?}");
+                prop_assert!(keys(&out) == expected, "{level:?} {shape:?} {size} {border:?} {nan:?}");
             }
         }
         Ok(())

@@ -2,10 +2,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-const BORDERS: [Border; 5] = [Border::Reflect, Border::Mirror, Border::Nearest, Border::Wrap, Border::Constant];
+pub(super) const BORDERS: [Border; 5] =
+    [Border::Reflect, Border::Mirror, Border::Nearest, Border::Wrap, Border::Constant];
 
 /// At the crossings, by sorting each window.
-fn brute<T: Pixel>(
+pub(super) fn brute<T: Pixel>(
     a: View2<'_, T>,
     (rows, cols): (&[usize], &[usize]),
     size: (usize, usize),
@@ -31,7 +32,7 @@ fn brute<T: Pixel>(
     rows.iter().flat_map(|&y| cols.iter().map(move |&x| (y, x))).map(|(y, x)| median(y, x)).collect()
 }
 
-fn keys<T: Pixel>(a: &[T]) -> Vec<Option<u64>> {
+pub(super) fn keys<T: Pixel>(a: &[T]) -> Vec<Option<u64>> {
     a.iter().map(|v| (!v.is_nan()).then(|| v.key())).collect()
 }
 
