@@ -1,0 +1,79 @@
+"""What runs a network: arrays in, arrays out, so that engines know of neither torch nor ONNX Runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from starnet.networks import NetworkConfig
+from starnet.prompts import Prompts
+
+Embedding = dict[str, Any]
+"""Features of a window, by name; arrays of whatever runs the network."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Masks that prompts asked for, m candidates each.
+
+    Attributes
+    ----------
+    logits : ndarray of float32, shape (n, m, h, w)
+        Positive inside.
+    predicted_iou : ndarray of float32, shape (n, m)
+        The network's own guess of each mask's IoU.
+    origins : ndarray of int64, shape (n, 2)
+        ``y, x`` of the masks' first pixel in the window.
+    """
+
+    logits: NDArray[np.float32]
+    predicted_iou: NDArray[np.float32]
+    origins: NDArray[np.int64]
+
+
+class Backend(Protocol):
+    """A network, ready to run.
+
+    Attributes
+    ----------
+    config : NetworkConfig
+        What it is made of.
+    fingerprint : str
+        SHA-256 of its weights and configuration: part of a run's identity.
+    device : str
+        What it really runs on.
+    stride : int
+        Windows must begin at multiples of it.
+    reach : int or None
+        Pixels around a pixel that its maps depend on; None: the whole window.
+    prompt_window : int or None
+        Side of the window around a prompt in which its mask is drawn; None: the whole window.
+    """
+
+    @property
+    def config(self) -> NetworkConfig: ...  # noqa: D102  (Attributes, above)
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102
+    @property
+    def device(self) -> str: ...  # noqa: D102
+    @property
+    def stride(self) -> int: ...  # noqa: D102
+    @property
+    def reach(self) -> int | None: ...  # noqa: D102
+    @property
+    def prompt_window(self) -> int | None: ...  # noqa: D102
+
+    def encode(self, image: NDArray[np.float32]) -> Embedding:
+        """Features of a window, ``(nband, ny, nx)`` as the recipe shows it."""
+        ...
+
+    def maps(self, embedding: Embedding) -> NDArray[np.float32]:
+        """Foreground, centre and boundary distance in 0 to 1; float32, ``(3, ny, nx)``."""
+        ...
+
+    def decode(self, embedding: Embedding, prompts: Prompts, *, multimask: bool) -> Decoded:
+        """Masks of prompts, in pixels of the window, that fit into memory at once."""
+        ...

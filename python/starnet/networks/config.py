@@ -1,0 +1,160 @@
+"""What a network is made of; without torch, so that it can be read where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class VitEncoder:
+    """SAM's vision transformer (Kirillov et al. 2023, arXiv:2304.02643).
+
+    Parameters
+    ----------
+    width, depth, heads : int
+        Width of a token, number of blocks, heads of an attention.
+    global_blocks : tuple of int
+        Blocks whose attention spans the window; that of the others spans `attention_window` tokens.
+    image_size : int
+        Side of its input: a window is scaled so that its longest side fits.
+    patch_size, attention_window : int
+        Pixels of a token, tokens of a local attention.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    global_blocks: tuple[int, ...]
+    image_size: int = 1024
+    patch_size: int = 16
+    attention_window: int = 14
+
+
+@dataclass(frozen=True)
+class TinyEncoder:
+    """Hierarchical convolutions at strides 2, 4, …, with features at stride 4 for prompts and 2 for the instance head.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Channels at strides 2, 4, 8, …
+    blocks : tuple of int
+        Blocks at each stride.
+    expansion : int
+        Of an inverted residual.
+    kernel : int
+        Side of the depthwise convolutions.
+    attention_window : int
+        Cells of the coarsest stride on a side within which tokens attend to each other; 0 for none.
+    """
+
+    widths: tuple[int, ...] = (16, 32, 48, 64, 96)
+    blocks: tuple[int, ...] = (1, 2, 2, 2, 2)
+    expansion: int = 2
+    kernel: int = 3
+    attention_window: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.blocks) or len(self.widths) < 2:
+            raise ValueError(f"widths={self.widths}, blocks={self.blocks}: must be as many, and at least 2")
+
+
+@dataclass(frozen=True)
+class PromptDecoder:
+    """SAM's prompt encoder and mask decoder, of any width.
+
+    Parameters
+    ----------
+    width : int
+        Of the embedding and the tokens.
+    heads, mlp_width, iou_width, mask_channels : int
+        As in SAM.
+    """
+
+    width: int = 256
+    heads: int = 8
+    mlp_width: int = 2048
+    iou_width: int = 256
+    mask_channels: int = 16
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """A network.
+
+    Parameters
+    ----------
+    name : str
+        As after ``--model``.
+    encoder : VitEncoder or TinyEncoder
+        Pixels to features.
+    prompt : PromptDecoder
+        Features and prompts to masks.
+    instance_head : bool
+        Whether it has dense maps of foreground, centres and boundary distance.
+    bands : tuple of str
+        Bands of a learned adapter, in order; empty for the fixed one, which takes any number.
+    recipe : str
+        Preprocessing that it was made for.
+    stretch : tuple of float
+        Values of the recipe's image that become 0 and 1 where the encoder wants pictures.
+    """
+
+    name: str
+    encoder: VitEncoder | TinyEncoder
+    prompt: PromptDecoder = field(default_factory=PromptDecoder)
+    instance_head: bool = False
+    bands: tuple[str, ...] = ()
+    recipe: str = "noise"
+    stretch: tuple[float, float] = (-1.0, 5.0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        kind = "vit" if isinstance(self.encoder, VitEncoder) else "tiny"
+        content = asdict(self)
+        content["encoder"] = {"kind": kind, **content["encoder"]}
+        return content
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """The inverse of `as_dict`.
+
+        Raises
+        ------
+        ValueError
+            If a key is missing or unknown, or a value out of its range.
+        """
+        content = dict(content)
+        try:
+            encoder = dict(content.pop("encoder"))
+            kind = encoder.pop("kind")
+            if kind not in _ENCODERS:
+                raise ValueError(f"encoder kind {kind!r} is unknown: choose {' or '.join(_ENCODERS)}")
+            prompt = PromptDecoder(**content.pop("prompt", {}))
+            return cls(encoder=_ENCODERS[kind](**_tuples(encoder)), prompt=prompt, **_tuples(content))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"network: {error}") from error
+
+
+_ENCODERS: dict[str, Any] = {"vit": VitEncoder, "tiny": TinyEncoder}
+
+
+def _tuples(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+
+
+_SMALL = PromptDecoder(width=64, heads=4, mlp_width=256, iou_width=64, mask_channels=8)
+
+NETWORKS = {
+    config.name: config
+    for config in (
+        NetworkConfig("tiny", TinyEncoder(), _SMALL, instance_head=True),
+        NetworkConfig("vit_b", VitEncoder(768, 12, 12, (2, 5, 8, 11))),
+        NetworkConfig("vit_l", VitEncoder(1024, 24, 16, (5, 11, 17, 23))),
+        NetworkConfig("vit_h", VitEncoder(1280, 32, 16, (7, 15, 23, 31))),
+        # Of the same make and small enough for a test, or to try a recipe of training.
+        NetworkConfig("vit_test", VitEncoder(64, 2, 2, (1,), image_size=128), _SMALL),
+    )
+}
