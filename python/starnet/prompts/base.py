@@ -109,7 +109,7 @@ class Prompts:
 
         The tile whose core holds it is the one that draws the mask.
         """
-        centres: NDArray[np.float32] = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
+        centres = np.float32(0.5) * (self.boxes[:, :2] + self.boxes[:, 2:])
         positive = self.labels == 1
         if not positive.shape[1]:
             return centres
