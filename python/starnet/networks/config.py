@@ -42,40 +42,53 @@ class VitEncoder:
 
 @dataclass(frozen=True)
 class TinyEncoder:
-    """Hierarchical convolutions at strides 2, 4, …, with features at stride 4 for prompts and 2 for the instance head.
+    """Hierarchical convolutions down to a coarse stride and up again, with features at stride 4 for prompts.
 
     Parameters
     ----------
     widths : tuple of int
-        Channels at strides 2, 4, 8, …
+        Channels at each stride, from `first_stride` on by factors of two.
     blocks : tuple of int
-        Blocks at each stride.
+        Blocks at each stride on the way down.
+    refine : int
+        Blocks at each stride on the way up.
+    block : str
+        ``inverted``: pointwise, depthwise, pointwise; ``plain``: two convolutions of all channels.
     expansion : int
-        Of an inverted residual.
+        Inner channels of a block for each of its own.
     kernel : int
-        Side of the depthwise convolutions.
+        Side of the convolutions of blocks.
+    first_stride : int
+        2 or 4: of the finest features, which the instance head sees.
     attention_window : int
         Cells of the coarsest stride on a side within which tokens attend to each other; 0 for none.
     """
 
     widths: tuple[int, ...] = (16, 32, 48, 64, 96)
     blocks: tuple[int, ...] = (1, 2, 2, 2, 2)
+    refine: int = 1
+    block: str = "inverted"
     expansion: int = 2
     kernel: int = 3
+    first_stride: int = 2
     attention_window: int = 0
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.blocks) or len(self.widths) < 2:
             raise ValueError(f"widths={self.widths}, blocks={self.blocks}: must be as many, and at least 2")
-        if min(self.widths) < 1 or min(self.blocks) < 0 or self.expansion < 1 or self.attention_window < 0:
-            raise ValueError("widths and expansion must be positive, blocks and attention_window not negative")
+        if min(*self.widths, self.expansion) < 1 or min(*self.blocks, self.refine, self.attention_window) < 0:
+            raise ValueError("widths and expansion must be positive; blocks, refine and attention_window not negative")
+        if self.block not in ("inverted", "plain"):
+            raise ValueError(f"block={self.block!r}: must be inverted or plain")
+        if self.first_stride not in (2, 4):
+            raise ValueError(f"first_stride={self.first_stride}: must be 2 or 4")
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel={self.kernel}: must be odd")
 
     @property
     def stride(self) -> int:
         """Pixels of a coarsest cell, or of a window of attention: where windows of the mosaic may begin."""
-        return (1 << len(self.widths)) * max(self.attention_window, 1)
+        return (self.first_stride << (len(self.widths) - 1)) * max(self.attention_window, 1)
 
 
 @dataclass(frozen=True)

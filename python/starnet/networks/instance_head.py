@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from starnet.networks.config import VitEncoder
+from starnet.networks.config import TinyEncoder, VitEncoder
 from starnet.networks.layers import InvertedResidual, convolution
 
 PRIORS = (0.1, 0.01, 0.1)
@@ -21,16 +21,17 @@ PRIORS = (0.1, 0.01, 0.1)
 
 
 class TinyHead(nn.Module):
-    """From features at stride 2 to pixels."""
+    """From the finest features to pixels."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, config: TinyEncoder) -> None:
         super().__init__()
-        self.out = nn.Conv2d(width, 12, 3, padding=1)
-        _expect(self.out, each=4)
+        self.stride = config.first_stride
+        self.out = nn.Conv2d(config.widths[0], 3 * self.stride**2, 3, padding=1)
+        _expect(self.out, each=self.stride**2)
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Logits, ``(n, 3, ny, nx)``, of the padded window."""
-        return functional.pixel_shuffle(self.out(features["pixels"]), 2)
+        return functional.pixel_shuffle(self.out(features["pixels"]), self.stride)
 
 
 class VitHead(nn.Module):

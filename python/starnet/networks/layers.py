@@ -13,6 +13,19 @@ def convolution(inside: int, outside: int, kernel: int, *, stride: int = 1, grou
     )
 
 
+class Plain(nn.Module):
+    """Two convolutions, and the input added (He et al. 2016, arXiv:1512.03385)."""
+
+    def __init__(self, width: int, expansion: int, kernel: int) -> None:
+        super().__init__()
+        self.widen = convolution(width, width * expansion, kernel)
+        self.narrow = convolution(width * expansion, width, kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of the same shape."""
+        return x + self.narrow(functional.relu(self.widen(x)))  # type: ignore[no-any-return]
+
+
 class InvertedResidual(nn.Module):
     """Pointwise, depthwise, pointwise, and the input added (Sandler et al. 2018, arXiv:1801.04381)."""
 
@@ -27,3 +40,6 @@ class InvertedResidual(nn.Module):
         """Of the same shape."""
         inner = functional.relu(self.depthwise(functional.relu(self.widen(x))))
         return x + self.narrow(inner)  # type: ignore[no-any-return]
+
+
+BLOCKS: dict[str, type[Plain] | type[InvertedResidual]] = {"plain": Plain, "inverted": InvertedResidual}

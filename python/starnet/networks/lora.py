@@ -10,7 +10,7 @@ from starnet.networks.network import Network
 from starnet.networks.tiny import Tiny
 
 VIT_TARGETS = r"blocks\.\d+\.(attn\.(qkv|proj)|mlp\.lin[12])"
-TINY_TARGETS = r".*\.(widen|narrow)\.0|up\.\d+\.0\.0|neck\.0|attention\.(qkv|proj)"
+TINY_TARGETS = r"(.*\.)?(widen|narrow)\.0|up\.\d+\.0\.0|neck\.0|attention\.(qkv|proj)"
 
 
 def add(network: Network, *, rank: int = 8, alpha: float | None = None, dropout: float = 0.0) -> Network:

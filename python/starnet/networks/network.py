@@ -52,7 +52,7 @@ class Network(nn.Module):
             side = config.prompt.window or 0
             cells = side // self.image_encoder.cell
             if config.instance_head:
-                self.instance_head = TinyHead(encoder.widths[0])
+                self.instance_head = TinyHead(encoder)
         else:
             self.image_encoder = Vit(encoder, width, config.stretch)
             side, cells = encoder.image_size, encoder.image_size // encoder.patch_size

@@ -15,17 +15,18 @@ def reach(config: TinyEncoder) -> int:
     """
     farthest = 0
     for pixel in range(config.stride):
-        # The head's convolution of 3 at stride 2.
-        lo, hi = _refined(config, 0, (pixel // 2 - 1, pixel // 2 + 1))
-        farthest = max(farthest, pixel - 2 * lo, 2 * hi + 1 - pixel)
+        cell = pixel // config.first_stride
+        # The head's convolution of 3.
+        lo, hi = _refined(config, 0, (cell - 1, cell + 1))
+        farthest = max(farthest, pixel - config.first_stride * lo, config.first_stride * (hi + 1) - 1 - pixel)
     return farthest
 
 
 def _refined(config: TinyEncoder, level: int, span: Span) -> Span:
-    """Cells of 2 x 2 pixels that cells of the top-down path depend on."""
+    """Cells of the finest stride that cells of a level of the top-down path depend on."""
     if level == len(config.widths) - 1:
         return _encoded(config, level, span, attention=True)
-    lo, hi = _widen(span, config.kernel // 2)
+    lo, hi = _through(config, config.refine, span)
     # A bilinear factor of 2: an even cell lies between the coarse cell before it and its own, an odd one between its
     # own and the next.
     coarse = _refined(config, level + 1, ((lo - 1) // 2, (hi + 1) // 2))
@@ -33,18 +34,19 @@ def _refined(config: TinyEncoder, level: int, span: Span) -> Span:
 
 
 def _encoded(config: TinyEncoder, level: int, span: Span, *, attention: bool = False) -> Span:
-    """Cells of 2 x 2 pixels that cells of the bottom-up path depend on."""
+    """Cells of the finest stride that cells of a level of the bottom-up path depend on."""
     if attention and config.attention_window:
         lo, hi = span
         side = config.attention_window
         span = lo // side * side, hi // side * side + side - 1
-    lo, hi = _widen(span, config.blocks[level] * (config.kernel // 2))
+    lo, hi = _through(config, config.blocks[level], span)
     if level == 0:
         return lo - 1, hi + 1
     return _encoded(config, level - 1, (2 * lo - 1, 2 * hi + 1))
 
 
-def _widen(span: Span, by: int) -> Span:
+def _through(config: TinyEncoder, blocks: int, span: Span) -> Span:
+    by = blocks * (config.kernel // 2) * (2 if config.block == "plain" else 1)
     return span[0] - by, span[1] + by
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from starnet.networks.config import TinyEncoder
-from starnet.networks.layers import InvertedResidual, convolution
+from starnet.networks.layers import BLOCKS, convolution
 from starnet.networks.receptive import reach
 
 
@@ -44,7 +44,7 @@ class WindowAttention(nn.Module):
 
 
 class Tiny(nn.Module):
-    """Three channels of a recipe's image to features at strides 4 and 2.
+    """Three channels of a recipe's image to features at stride 4 and finer.
 
     Parameters
     ----------
@@ -61,41 +61,48 @@ class Tiny(nn.Module):
         widths, kernel = config.widths, config.kernel
         self.stride, self.reach = config.stride, reach(config)
 
-        def blocks(level: int) -> list[nn.Module]:
-            return [InvertedResidual(widths[level], config.expansion, kernel) for _ in range(config.blocks[level])]
+        self.first = config.first_stride
 
-        self.stem = nn.Sequential(convolution(12, widths[0], 3), nn.ReLU(), *blocks(0))
+        def blocks(width: int, number: int) -> list[nn.Module]:
+            return [BLOCKS[config.block](width, config.expansion, kernel) for _ in range(number)]
+
+        self.stem = nn.Sequential(
+            convolution(3 * self.first**2, widths[0], 3), nn.ReLU(), *blocks(widths[0], config.blocks[0])
+        )
         self.down = nn.ModuleList(
-            nn.Sequential(convolution(fine, coarse, 3, stride=2), nn.ReLU(), *blocks(level))
-            for level, (fine, coarse) in enumerate(pairwise(widths), 1)
+            nn.Sequential(convolution(fine, coarse, 3, stride=2), nn.ReLU(), *blocks(coarse, number))
+            for (fine, coarse), number in zip(pairwise(widths), config.blocks[1:], strict=True)
         )
         self.attention = WindowAttention(widths[-1], config.attention_window) if config.attention_window else None
         self.up = nn.ModuleList(
             nn.Sequential(convolution(coarse, fine, 1), nn.ReLU()) for fine, coarse in pairwise(widths)
         )
-        self.refine = nn.ModuleList(InvertedResidual(width, config.expansion, kernel) for width in widths[:-1])
-        self.neck = convolution(widths[1], out, 1)
+        self.refine = nn.ModuleList(nn.Sequential(*blocks(width, config.refine)) for width in widths[:-1])
+        self.neck = convolution(widths[self._prompted], out, 1)
+
+    @property
+    def _prompted(self) -> int:
+        """The level at stride 4."""
+        return 4 // self.first - 1
 
     def frame(self, shape: tuple[int, int]) -> tuple[int, int]:
         """The shape that a window of this shape is padded to."""
         return -(-shape[0] // self.stride) * self.stride, -(-shape[1] // self.stride) * self.stride
 
     def forward(self, channels: Tensor) -> dict[str, Tensor]:
-        """``embedding`` at stride 4 and ``pixels`` at stride 2, of the padded window."""
+        """``embedding`` at stride 4 and ``pixels`` at the finest, of the padded window."""
         ny, nx = channels.shape[2:]
         height, width = self.frame((ny, nx))
-        x = functional.pixel_unshuffle(functional.pad(channels, (0, width - nx, 0, height - ny)), 2)
+        x = functional.pixel_unshuffle(functional.pad(channels, (0, width - nx, 0, height - ny)), self.first)
         levels = [self.stem(x)]
         for down in self.down:
             levels.append(down(levels[-1]))
         x = levels[-1] if self.attention is None else self.attention(levels[-1])
-        embedded = x
+        ascending = {len(self.down): x}
         for level in range(len(self.down) - 1, -1, -1):
-            if level == 0:
-                embedded = x
             up = functional.interpolate(self.up[level](x), scale_factor=2, mode="bilinear", align_corners=False)
-            x = self.refine[level](up + levels[level])
-        return {"embedding": self.neck(embedded), "pixels": x}
+            x = ascending[level] = self.refine[level](up + levels[level])
+        return {"embedding": self.neck(ascending[self._prompted]), "pixels": x}
 
     def depth_of(self, name: str) -> int:
         """How deep a parameter lies: the stem, the strides downwards, then all that leads up again."""

@@ -69,7 +69,9 @@ class Vit(ImageEncoderViT):  # type: ignore[misc]
         size = self.frame((channels.shape[2], channels.shape[3]))
         if size == tuple(channels.shape[2:]):
             return pictures
-        return functional.interpolate(pictures, size, mode="bilinear", align_corners=False, antialias=True)
+        # As SAM's own transform; an enlarged picture has no aliases, and export knows no filter against them.
+        shrinks = self.img_size < max(channels.shape[2:])
+        return functional.interpolate(pictures, size, mode="bilinear", align_corners=False, antialias=shrinks)
 
     def square(self, pictures: Tensor) -> Tensor:
         """Normalised as SAM's, and padded to its square."""
