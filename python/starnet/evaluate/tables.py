@@ -12,9 +12,9 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from starnet.errors import StarnetError
-from starnet.evaluate.runs import Ints
 from starnet.io.companions import Source
 from starnet.io.planes import first_line
+from starnet.masks.runs import Ints
 from starnet.outputs.catalog_files import read_catalog
 
 #: What columns of labels are called: by us in truth tables, by us in catalogs, by SExtractor.
