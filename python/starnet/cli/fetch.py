@@ -64,7 +64,8 @@ def fetch(
             raise StarnetError(f"there are no known weights '{name}': choose {', '.join(weights.KNOWN)}")
     for name in names:
         with progress(quiet=quiet, unit="MB") as callback:
-            print(weights.fetch(name, folder, url=url, replace=force, progress=callback))
+            path = weights.fetch(name, folder, url=url, replace=force, progress=callback)
+        print(path)
 
 
 def _print_list(folder: Path) -> None:
