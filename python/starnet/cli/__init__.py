@@ -19,6 +19,7 @@ from starnet.cli.fetch import fetch
 from starnet.cli.info import info
 from starnet.cli.inject import inject
 from starnet.cli.preprocess import preprocess
+from starnet.cli.reproduce import report
 from starnet.cli.segment import segment
 from starnet.cli.simulate import simulate
 from starnet.errors import StarnetError
@@ -68,6 +69,7 @@ app.command()(evaluate)
 app.command()(inject)
 app.command()(compare)
 app.command()(fetch)
+app.command()(report)
 app.command()(bench)
 
 
