@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 
@@ -30,6 +30,14 @@ class VitEncoder:
     image_size: int = 1024
     patch_size: int = 16
     attention_window: int = 14
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"width={self.width}: must be a multiple of heads={self.heads}")
+        if self.image_size % self.patch_size:
+            raise ValueError(f"image_size={self.image_size}: must be a multiple of patch_size={self.patch_size}")
+        if not all(0 <= block < self.depth for block in self.global_blocks):
+            raise ValueError(f"global_blocks={self.global_blocks}: must be within the {self.depth} blocks")
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,15 @@ class TinyEncoder:
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.blocks) or len(self.widths) < 2:
             raise ValueError(f"widths={self.widths}, blocks={self.blocks}: must be as many, and at least 2")
+        if min(self.widths) < 1 or min(self.blocks) < 0 or self.expansion < 1 or self.attention_window < 0:
+            raise ValueError("widths and expansion must be positive, blocks and attention_window not negative")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel={self.kernel}: must be odd")
+
+    @property
+    def stride(self) -> int:
+        """Pixels of a coarsest cell, or of a window of attention: where windows of the mosaic may begin."""
+        return (1 << len(self.widths)) * max(self.attention_window, 1)
 
 
 @dataclass(frozen=True)
@@ -71,6 +88,8 @@ class PromptDecoder:
         Of the embedding and the tokens.
     heads, mlp_width, iou_width, mask_channels : int
         As in SAM.
+    window : int, optional
+        Side in pixels of the window around a prompt in which its mask is drawn; None for the encoder's whole window.
     """
 
     width: int = 256
@@ -78,6 +97,15 @@ class PromptDecoder:
     mlp_width: int = 2048
     iou_width: int = 256
     mask_channels: int = 16
+    window: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.heads < 1 or self.width % (2 * self.heads) or self.width % 8:
+            raise ValueError(f"width={self.width}: must be a multiple of 8 and of twice heads={self.heads}")
+        if self.mask_channels % 4:
+            raise ValueError(f"mask_channels={self.mask_channels}: must be a multiple of 4")
+        if self.window is not None and (self.window < 8 or self.window % 8):
+            raise ValueError(f"window={self.window}: must be a positive multiple of 8")
 
 
 @dataclass(frozen=True)
@@ -109,6 +137,14 @@ class NetworkConfig:
     bands: tuple[str, ...] = ()
     recipe: str = "noise"
     stretch: tuple[float, float] = (-1.0, 5.0)
+
+    def __post_init__(self) -> None:
+        if len(self.stretch) != 2 or not self.stretch[0] < self.stretch[1]:
+            raise ValueError(f"stretch={self.stretch}: must be two values, the lower one first")
+        if len(set(self.bands)) != len(self.bands):
+            raise ValueError(f"bands={self.bands}: must differ")
+        if (self.prompt.window is None) != isinstance(self.encoder, VitEncoder):
+            raise ValueError("prompt.window: must be given for a tiny encoder, and only for one")
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -146,15 +182,16 @@ def _tuples(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _SMALL = PromptDecoder(width=64, heads=4, mlp_width=256, iou_width=64, mask_channels=8)
+_LOCAL = replace(_SMALL, window=128)
 
 NETWORKS = {
     config.name: config
     for config in (
-        NetworkConfig("tiny", TinyEncoder(), _SMALL, instance_head=True),
+        NetworkConfig("tiny", TinyEncoder(), _LOCAL, instance_head=True),
         NetworkConfig("vit_b", VitEncoder(768, 12, 12, (2, 5, 8, 11))),
         NetworkConfig("vit_l", VitEncoder(1024, 24, 16, (5, 11, 17, 23))),
         NetworkConfig("vit_h", VitEncoder(1280, 32, 16, (7, 15, 23, 31))),
         # Of the same make and small enough for a test, or to try a recipe of training.
-        NetworkConfig("vit_test", VitEncoder(64, 2, 2, (1,), image_size=128), _SMALL),
+        NetworkConfig("vit_test", VitEncoder(64, 2, 2, (1,), image_size=128, attention_window=3), _SMALL),
     )
 }

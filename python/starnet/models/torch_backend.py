@@ -1,0 +1,228 @@
+"""Runs a network through torch, on a CPU or a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from starnet.errors import StarnetError
+from starnet.models.backend import Decoded, Embedding
+from starnet.networks import NetworkConfig, checkpoints
+from starnet.networks.network import Network
+from starnet.prompts import Prompts
+
+
+def choose_device(device: str) -> tuple[torch.device, str]:
+    """A device of torch, and what to call it.
+
+    Parameters
+    ----------
+    device : str
+        ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises
+    ------
+    StarnetError
+        If there is no such device.
+    """
+    kind, _, number = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (number and (kind != "cuda" or not number.isdecimal())):
+        raise StarnetError(f"device {device!r} is unknown: choose auto, cpu, cuda or cuda:N")
+    if kind == "cpu":
+        return torch.device("cpu"), "cpu"
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not found:
+        if kind == "auto":
+            return torch.device("cpu"), "cpu (torch finds no GPU)"
+        raise StarnetError(f"device {device}: torch finds no GPU here: choose --device cpu")
+    index = int(number or 0)
+    if index >= found:
+        raise StarnetError(f"device {device}: there are only cuda:0 to cuda:{found - 1}: choose one of these")
+    return torch.device("cuda", index), f"cuda:{index} ({torch.cuda.get_device_name(index)})"
+
+
+class TorchBackend:
+    """As `starnet.models.backend.Backend`.
+
+    Parameters
+    ----------
+    network : Network
+        Is moved to the device and set to evaluate.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    threads : int, optional
+        Threads of torch while it runs; as torch is set up where it is not given.
+    autocast : bool
+        Whether a GPU may use bfloat16 where SAM's training did: faster, and not quite the same numbers.
+    """
+
+    def __init__(
+        self, network: Network, *, device: str = "auto", threads: int | None = None, autocast: bool = False
+    ) -> None:
+        self._device, self.device = choose_device(device)
+        self.threads, self.autocast = threads, autocast
+        self._source: dict[str, Any] | None = None
+        self.network = network.eval().requires_grad_(False)
+        with self._running(f"the network {network.config.name}"):
+            self.network.to(self._device)
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path,
+        *,
+        checkpoint: str | Path | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+        autocast: bool = False,
+    ) -> TorchBackend:
+        """By name or file, as `starnet.networks.checkpoints.load`; the device is looked for first."""
+        choose_device(device)
+        backend = cls(
+            checkpoints.load(source, checkpoint=checkpoint), device=device, threads=threads, autocast=autocast
+        )
+        backend._source = {
+            "source": source, "checkpoint": checkpoint, "device": device, "threads": threads, "autocast": autocast,
+        }  # fmt: skip
+        return backend
+
+    def __reduce__(self) -> Any:
+        # Another process reads the file again rather than have gigabytes sent to it.
+        if self._source is not None:
+            return _load, (self._source,)
+        return super().__reduce__()
+
+    @property
+    def config(self) -> NetworkConfig:
+        """What it is made of."""
+        return self.network.config
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of its weights and configuration."""
+        return checkpoints.fingerprint(self.network)
+
+    @property
+    def stride(self) -> int:
+        """Windows must begin at multiples of it."""
+        return self.network.stride
+
+    @property
+    def reach(self) -> int | None:
+        """Pixels around a pixel that its maps depend on; None: the whole window."""
+        return self.network.reach
+
+    @property
+    def prompt_window(self) -> int | None:
+        """Side of the window around a prompt in which its mask is drawn; None: the whole window."""
+        return self.network.prompt_window
+
+    def encode(self, image: NDArray[np.float32]) -> Embedding:
+        """Features of a window, ``(nband, ny, nx)`` as the recipe shows it."""
+        bands = self.config.bands
+        if bands and len(image) != len(bands):
+            raise StarnetError(
+                f"the network {self.config.name} takes the bands {', '.join(bands)}, and the mosaic has {len(image)}: "
+                "give these bands in this order"
+            )
+        shape = (image.shape[1], image.shape[2])
+        with self._running(f"a window of {shape[1]} x {shape[0]} pixels"):
+            features = self.network.encode(self._tensor(image)[None])
+        return {**features, "shape": shape}
+
+    def maps(self, embedding: Embedding) -> NDArray[np.float32]:
+        """Foreground, centre and boundary distance in 0 to 1; float32, ``(3, ny, nx)``."""
+        with self._running("the maps of a window"):
+            features = {key: value for key, value in embedding.items() if key != "shape"}
+            logits = self.network.instance_maps(features, embedding["shape"])
+            return _array(logits[0].float().sigmoid())
+
+    def decode(self, embedding: Embedding, prompts: Prompts, *, multimask: bool) -> Decoded:
+        """Masks of prompts, in pixels of the window, that fit into memory at once.
+
+        Prompts that have as many points, and a box or none, are decoded together: no mask depends on the room that
+        another prompt needs.
+        """
+        with self._running(f"the masks of {len(prompts)} prompts"):
+            shape = embedding["shape"]
+            origins = self.network.prompt_origins(torch.from_numpy(prompts.anchors), shape).numpy()
+            found: list[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]] = []
+            counts = (prompts.labels != -1).sum(axis=1)
+            boxed = np.isfinite(prompts.boxes).all(axis=1)
+            kinds = counts * 2 + boxed
+            for kind in np.unique(kinds):
+                which = np.flatnonzero(kinds == kind)
+                points, labels, boxes = _compact(prompts.select(which), int(kind) // 2, boxed=bool(kind % 2))
+                logits, iou = self.network.decode(
+                    embedding["embedding"],
+                    self._tensor(points),
+                    self._tensor(labels),
+                    None if boxes is None else self._tensor(boxes),
+                    multimask=multimask,
+                    shape=shape,
+                )
+                found.append((which, _array(logits.float()), _array(iou.float())))
+        if not found:
+            m, side = 3 if multimask else 1, self.prompt_window
+            size = shape if side is None else (side, side)
+            return Decoded(np.empty((0, m, *size), np.float32), np.empty((0, m), np.float32), origins)
+        if len(found) == 1:
+            return Decoded(found[0][1], found[0][2], origins)
+        order = np.argsort(np.concatenate([which for which, _, _ in found]))
+        return Decoded(
+            np.concatenate([logits for _, logits, _ in found])[order],
+            np.concatenate([iou for _, _, iou in found])[order],
+            origins,
+        )
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+    @contextmanager
+    def _running(self, what: str) -> Iterator[None]:
+        """Torch as it should be set up meanwhile; `what` did not fit where memory runs out."""
+        halved = self.autocast and self._device.type == "cuda"
+        before = torch.get_num_threads()
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        try:
+            with (
+                torch.inference_mode(),
+                torch.autocast(self._device.type, torch.bfloat16, enabled=halved),
+            ):
+                yield
+        except RuntimeError as error:
+            # The CPU's allocator has no error of its own.
+            if isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+                raise StarnetError(
+                    f"{self.device} has too little memory for {what}: use smaller tiles, fewer prompts at once, or "
+                    "another device"
+                ) from error
+            raise
+        finally:
+            torch.set_num_threads(before)
+
+
+def _load(arguments: dict[str, Any]) -> TorchBackend:
+    return TorchBackend.load(**arguments)
+
+
+def _compact(
+    prompts: Prompts, count: int, *, boxed: bool
+) -> tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.float32] | None]:
+    """Points, labels and boxes without the room that is left of other prompts."""
+    order = np.argsort(prompts.labels == -1, axis=1, kind="stable")[:, :count]
+    points = np.take_along_axis(prompts.points, order[:, :, None], axis=1)
+    return points, np.take_along_axis(prompts.labels, order, axis=1), prompts.boxes if boxed else None
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    return np.asarray(tensor.cpu().numpy(), np.float32)

@@ -1,0 +1,50 @@
+"""Any number of bands as three channels."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def grouped(bands: int) -> NDArray[np.float32]:
+    """Means of neighbouring bands; float32, ``(3, bands)``.
+
+    The bands are laid side by side and cut into three parts of equal length: three bands are the channels, a single
+    one is each of them, six are averaged in pairs, and of four the middle two make the middle channel.
+    """
+    edges = np.arange(4) * bands / 3
+    starts = np.maximum(edges[:3, None], np.arange(bands))
+    ends = np.minimum(edges[1:, None], np.arange(1, bands + 1))
+    return np.asarray(np.maximum(ends - starts, 0) * 3 / bands, np.float32)
+
+
+class Adapter(nn.Module):
+    """``(n, bands, ny, nx)`` to ``(n, 3, ny, nx)``.
+
+    Parameters
+    ----------
+    bands : int
+        Of a learned mixture, which starts as `grouped`; 0 for `grouped` itself, of any number of bands.
+    """
+
+    def __init__(self, bands: int = 0) -> None:
+        super().__init__()
+        self.bands = bands
+        if bands:
+            self.mix = nn.Conv2d(bands, 3, 1)
+            with torch.no_grad():
+                self.mix.weight.copy_(torch.from_numpy(grouped(bands))[:, :, None, None])
+                nn.init.zeros_(self.mix.bias)  # type: ignore[arg-type]
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """The channels."""
+        if self.bands:
+            return self.mix(pixels)  # type: ignore[no-any-return]
+        bands = pixels.shape[1]
+        if bands == 3:
+            return pixels
+        matrix = torch.from_numpy(grouped(bands)).to(pixels)
+        return functional.conv2d(pixels, matrix[:, :, None, None])
