@@ -87,17 +87,20 @@ def _random(plan: Plan, path: Path) -> Start:
 
 
 def _given(plan: Plan, path: Path) -> Start:
-    from starnet.networks.checkpoints import load, save
+    from starnet.networks.checkpoints import fit, read, save
 
-    file = find_weights(plan.model, plan.checkpoint) if plan.model in NETWORKS else Path(plan.model)
-    network = load(plan.model, checkpoint=file) if plan.model in NETWORKS else load(file)
+    named = NETWORKS.get(plan.model)
+    file = Path(plan.model) if named is None else find_weights(plan.model, plan.checkpoint)
+    content = read(file)
     with file.open("rb") as opened:
         sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
     published = next((name for name, known in KNOWN.items() if known.sha256 == sha256), None)
-    if file.suffix == ".pth":  # made for pictures
-        network.config = _for_recipe(network.config, plan.recipe or _RECIPE)
-    elif plan.recipe is not None:
-        network.config = _for_recipe(network.config, plan.recipe)
+    # A file that does not say what it was made for was made for pictures.
+    recipe = plan.recipe or (_RECIPE if content.config is None else None)
+    config = content.config or named
+    if config is not None and recipe is not None:
+        config = _for_recipe(config, recipe)
+    network = fit(content, expected=named, config=config)
     config = network.config
     words = (
         f"Meta's weights {published} (SHA-256 {sha256[:12]}…)"
