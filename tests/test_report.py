@@ -192,7 +192,10 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, data: Path) -> list[tuple[str, st
     """`classical` in the place of networks: of a high threshold before training, and its own after. What is done."""
     done: list[tuple[str, str]] = []
 
-    def classical(inputs: Any, output: Path, *, model: str, prompts: str, device: str, **options: Any) -> Any:
+    def classical(
+        inputs: Any, output: Path, *, model: str, prompts: str, device: str, grid_spacing: int, **options: Any
+    ) -> Any:
+        assert grid_spacing == (8 if options["mode"] == "direct" else 4)  # 32 points a side
         result = segment(inputs, output, threshold=float(Path(model).read_text()), **{**options, "threads": 1})
         if not result.was_finished:
             done.append((output.parent.name, output.name))

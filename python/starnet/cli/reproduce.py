@@ -113,7 +113,5 @@ def _print(made: Reproduction) -> None:
     console.print(figures)
     for line in (f"began with {made.start.words}", *map(str, made.claims), made.conclusion):
         console.print(line, markup=False, soft_wrap=True)
-    for note in made.notes:
-        console.print(f"note: {note}", markup=False, soft_wrap=True)
     for path in made.outputs.values():
         console.print(str(path), markup=False, soft_wrap=True)

@@ -82,8 +82,8 @@ def find_claims(summaries: Mapping[str, Summary]) -> list[Claim]:
         Claim(
             "tiled finds many, with noise",
             complete[tiled] > 2 * complete[direct] and pure[tiled] < pure[tuned],
-            f"{_percent(complete[tiled])} of the true objects, and {_percent(1 - pure[tiled])} of its own are false, "
-            f"where of the fine-tuned network's {_percent(1 - pure[tuned])} are",
+            f"{_percent(complete[tiled])} of the true objects; of its own {_percent(pure[tiled])} are true, of the "
+            f"fine-tuned network's {_percent(pure[tuned])}",
         ),
         Claim(
             "fine-tuned balances",

@@ -9,12 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starnet.evaluate import open_labels
+from starnet.mosaic import Mosaic
 from starnet.pipeline import segment
 from starnet.pipeline.stages import Progress
 from starnet.reproduce.parts import Part
 from starnet.reproduce.plan import Plan
 from starnet.reproduce.start import Start
 from starnet.tiles import Box
+
+#: Points of a grid along a side of the window, as in SAM's automatic mask generator.
+_POINTS = 32
 
 
 def find_objects(
@@ -54,6 +58,8 @@ def find_objects(
     """
     direct = method == "direct"
     scene = part.mosaic if direct else part.images
+    window = max(Mosaic.open(scene.inputs).shape) if direct else plan.tile
+    asking: dict[str, Any] = {"grid_spacing": max(1, round(window / _POINTS))} if plan.prompts == "grid" else {}
     run = segment(
         scene.inputs,
         folder / method / (scene.name if direct else part.name),
@@ -65,6 +71,7 @@ def find_objects(
         progress=progress,
         prompts=plan.prompts,
         device=plan.device,
+        **asking,
     )
     labels = open_labels(run.directory)
     ny, nx = labels.shape

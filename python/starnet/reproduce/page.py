@@ -39,7 +39,6 @@ def write_report_page(reproduction: Reproduction, path: Path, picture: Path) -> 
         f"{escape(start.recipe)}. Prompts: {escape(plan.prompts)}. Training: prompt encoder and mask decoder, "
         f"{plan.epochs} epochs, with the report's augmentations.</p>",
         f"<p><b>The network began with {escape(start.words)}.</b></p>",
-        *(f"<p>Note: {escape(note)}.</p>" for note in reproduction.notes),
         f"<h2>{escape(reproduction.conclusion)}</h2>",
         "<ul>" + "".join(f"<li>{escape(str(claim))}</li>" for claim in reproduction.claims) + "</ul>",
         "<p>On the images for test. Found: IoU of 0.1 or more. Few: less than half of what tiled finds. Noise: more of "

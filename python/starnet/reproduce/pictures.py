@@ -50,7 +50,7 @@ def draw_comparison(
     # Pixels of the image are whole pixels of the picture, and small images are enlarged.
     zoom = max(1, 400 // max(box.shape))
     height, width = (zoom * side / _DPI for side in box.shape)
-    figure = new_figure(len(panels) * (width + 0.1), height + 0.35)
+    figure = new_figure(len(panels) * (width + 0.1), height + 0.45)
     figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     for axis, (name, (labels, colour)) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         shown = picture.repeat(zoom, axis=0).repeat(zoom, axis=1)

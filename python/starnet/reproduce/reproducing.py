@@ -44,8 +44,6 @@ class Reproduction:
         Figures by part and method, as `Evaluation.summary`.
     claims : list of Claim
         What the report found, and whether it is so here, on the images for test.
-    notes : list of str
-        What the reader may want to know.
     seconds : dict
         Time by stage, of this call.
     outputs : dict
@@ -56,7 +54,6 @@ class Reproduction:
     start: Start
     summaries: dict[str, dict[str, Summary]]
     claims: list[Claim]
-    notes: list[str]
     seconds: dict[str, float]
     outputs: dict[str, Path]
 
@@ -81,7 +78,6 @@ class Reproduction:
             },
             "claims": [vars(claim) for claim in self.claims],
             "conclusion": self.conclusion,
-            "notes": self.notes,
             "evaluation": self.summaries,
             "seconds": self.seconds,
             "starnet": __version__,
@@ -131,7 +127,6 @@ def reproduce(
     start = prepare_start(plan, folder / "network")
     networks = {"direct": start.path, "tiled": start.path}
     summaries: dict[str, dict[str, Summary]] = {part.name: {} for part in parts}
-    notes: list[str] = []
     test = parts[-1]
     found = {}
     for method in METHODS:
@@ -143,9 +138,7 @@ def reproduce(
                 labels = find_objects(
                     method, part, networks[method], start.recipe, plan, folder, threads=threads, progress=progress
                 )
-                evaluation = judge(method, part, labels)
-                summaries[part.name][method] = summarise(evaluation, plan.tile)
-                notes += [note for note in evaluation.notes if note not in notes]
+                summaries[part.name][method] = summarise(judge(method, part, labels), plan.tile)
             found[method] = labels
     outputs = {
         "page": folder / "report.html",
@@ -161,9 +154,7 @@ def reproduce(
         truth.read(Box(0, truth.shape[0], 0, truth.shape[1])),
         found,
     )
-    reproduction = Reproduction(
-        plan, start, summaries, find_claims(summaries[test.name]), notes, watch.seconds, outputs
-    )
+    reproduction = Reproduction(plan, start, summaries, find_claims(summaries[test.name]), watch.seconds, outputs)
     write_json(outputs["json"], reproduction.document())
     write_report_page(reproduction, outputs["page"], outputs["picture"])
     return reproduction
