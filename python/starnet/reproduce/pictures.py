@@ -49,7 +49,7 @@ def draw_comparison(
     }
     # Pixels of the image are whole pixels of the picture, and small images are enlarged.
     zoom = max(1, 400 // max(box.shape))
-    height, width = (zoom * side / _DPI for side in box.shape)
+    height, width = (zoom * side / _DPI for side in box.shape)  # inches
     figure = new_figure(len(panels) * (width + 0.1), height + 0.45)
     figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     for axis, (name, (labels, colour)) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
@@ -61,6 +61,6 @@ def draw_comparison(
             title = f"{name}: {len(np.unique(inside[inside > 0]))} objects"
         axis.imshow(shown, origin="lower", interpolation="nearest")
         axis.set_axis_off()
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title, fontsize=2.2 * width)
     with replacing(path) as partial:
         figure.savefig(partial, format="png", dpi=_DPI, metadata={"Software": None})

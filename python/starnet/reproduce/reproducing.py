@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from starnet.evaluate import open_labels
 from starnet.evaluate.matching import check_scipy
 from starnet.evaluate.plots import check_matplotlib
 from starnet.mosaic import Mosaic
-from starnet.pipeline.stages import Progress, Stopwatch, picture
+from starnet.pipeline.stages import Progress, picture
 from starnet.recipe import Recipe
 from starnet.reproduce.figures import Claim, Summary, conclude, find_claims, judge, summarise
 from starnet.reproduce.methods import find_objects, fine_tune
@@ -45,7 +48,7 @@ class Reproduction:
     claims : list of Claim
         What the report found, and whether it is so here, on the images for test.
     seconds : dict
-        Time by stage, of this call.
+        Time by stage, in all calls together.
     outputs : dict
         Paths by kind: page, json, picture.
     """
@@ -121,7 +124,7 @@ def reproduce(
     check_matplotlib()
     folder = Path(folder)
     _claim_folder(folder, plan, overwrite)
-    watch = Stopwatch()
+    watch = _Watch(folder / "seconds.json")
     with watch("images"):
         parts = make_parts(plan, folder / "data", workers=threads or os.cpu_count() or 1)
     start = prepare_start(plan, folder / "network")
@@ -160,6 +163,23 @@ def reproduce(
     return reproduction
 
 
+class _Watch:
+    """Seconds by stage, those of interrupted calls included: what is done already takes next to none."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.seconds: dict[str, float] = read_json(path) or {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 1)
+            write_json(self.path, self.seconds)
+
+
 def _claim_folder(folder: Path, plan: Plan, overwrite: bool) -> None:
     """Say so if the folder holds what another plan has made."""
     path = folder / "plan.json"
@@ -173,7 +193,8 @@ def _claim_folder(folder: Path, plan: Plan, overwrite: bool) -> None:
                 f"{folder} holds a report with another {key} ({kept.get(key)}): name another folder with -o, or add "
                 "--overwrite"
             )
-        path.unlink()
+        for name in ("plan.json", "seconds.json"):
+            (folder / name).unlink(missing_ok=True)
         for name in _FOLDERS:
             shutil.rmtree(folder / name, ignore_errors=True)
     elif (occupied := next((name for name in _FOLDERS if (folder / name).exists()), None)) is not None:
