@@ -58,3 +58,11 @@ class Backend(Protocol):
     def decode(self, embedding: Embedding, prompts: Prompts, *, multimask: bool) -> Decoded:
         """Masks of prompts, in pixels of the window, that fit into memory at once."""
         ...
+
+    def to_arrays(self, embedding: Embedding) -> dict[str, NDArray[Any]]:
+        """An embedding as it is kept on disk."""
+        ...
+
+    def from_arrays(self, arrays: dict[str, NDArray[Any]]) -> Embedding:
+        """The inverse of `to_arrays`."""
+        ...
