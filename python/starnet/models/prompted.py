@@ -127,7 +127,7 @@ class Prompted(NetworkEngine):
             return embedding[0]
 
         prompts = self.prompting(preprocessed, core, self.detector, lambda: self.backend.maps(encoded()))
-        covered = preprocessed.valid.any(axis=0)
+        covered = np.asarray(preprocessed.valid.any(axis=0))
         x, y = np.floor(prompts.anchors + np.float32(0.5)).astype(np.int64).T
         prompts = prompts.select(covered[y - window.y0, x - window.x0])
         size = budget.batch_size(self._each(window.shape), room)
