@@ -21,6 +21,7 @@ from starnet.cli import app
 from starnet.errors import StarnetError
 from starnet.evaluate import open_labels
 from starnet.mosaic import Mosaic
+from starnet.networks import NETWORKS
 from starnet.pipeline import segment
 from starnet.reproduce import Plan, methods, reproduce, reproducing
 from starnet.reproduce.figures import conclude, find_claims, judge, summarise
@@ -205,7 +206,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, data: Path) -> list[tuple[str, st
     def start(plan: Plan, folder: Path) -> Start:
         folder.mkdir(exist_ok=True)
         (folder / "start").write_text("30")
-        return Start(folder / "start", "vit_test", "noise", (-1.0, 5.0), "a stand-in", False)
+        return Start(folder / "start", NETWORKS["vit_test"], "a stand-in", False)
 
     def train(start: Start, train: Part, validation: Part, plan: Plan, folder: Path, **_: Any) -> Path:
         assert (train.name, validation.name) == ("train", "validation")

@@ -43,8 +43,8 @@ def test_random_weights_are_those_of_the_seed(tmp_path: Path) -> None:
     assert not same(networks[0], networks[2])
     assert not starts[0].learned
     assert "learned nothing before" in starts[0].words
-    assert (starts[0].recipe, starts[0].stretch) == ("seed", (0.0, 1.0))
-    assert networks[0].config == dataclasses.replace(NETWORKS["vit_test"], recipe="seed", stretch=(0.0, 1.0))
+    assert networks[0].config == starts[0].config
+    assert starts[0].config == dataclasses.replace(NETWORKS["vit_test"], recipe="seed", stretch=(0.0, 1.0))
 
 
 def test_what_is_there_is_taken(tmp_path: Path) -> None:
@@ -59,12 +59,12 @@ def test_weights_for_pictures_get_the_reports_preprocessing(tmp_path: Path) -> N
     plan = dataclasses.replace(RANDOM, checkpoint=str(tmp_path / "vit_test.pth"))
     start = prepare_start(plan, tmp_path / "start")
     assert same(load(start.path), network)
-    assert (start.recipe, start.stretch, start.learned) == ("seed", (0.0, 1.0), True)
-    assert load(start.path).config.stretch == (0.0, 1.0)
+    assert (start.config.recipe, start.config.stretch, start.learned) == ("seed", (0.0, 1.0), True)
+    assert load(start.path).config == start.config
     assert "vit_test.pth" in start.words
     assert "which are not Meta's" in start.words
     other = prepare_start(dataclasses.replace(plan, recipe="noise"), tmp_path / "noise")
-    assert (other.recipe, other.stretch) == ("noise", NETWORKS["vit_test"].stretch)
+    assert (other.config.recipe, other.config.stretch) == ("noise", NETWORKS["vit_test"].stretch)
 
 
 def test_metas_weights_are_told_by_their_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_our_weights_keep_the_preprocessing_of_their_training(tmp_path: Path, na
     save(network, file)
     plan = Plan(model="tiny" if named else str(file), checkpoint=str(file) if named else None, images=(1, 1, 1))
     start = prepare_start(plan, tmp_path / "start")
-    assert (start.network, start.recipe, start.stretch) == ("tiny", "noise", NETWORKS["tiny"].stretch)
+    assert start.config == NETWORKS["tiny"]
     assert same(load(start.path), network)
 
 

@@ -58,7 +58,9 @@ def labels_of(run: Any) -> np.ndarray:
 
 def agreement(one: np.ndarray, two: np.ndarray) -> float:
     """Part of the pixels of both runs' objects that lie in objects which are each other's best match, as IoU weighs."""
-    pairs, counts = np.unique(np.stack([one[(one > 0) & (two > 0)], two[(one > 0) & (two > 0)]]), axis=1, return_counts=True)
+    pairs, counts = np.unique(
+        np.stack([one[(one > 0) & (two > 0)], two[(one > 0) & (two > 0)]]), axis=1, return_counts=True
+    )
     best = sum(counts[pairs[0] == label].max() for label in np.unique(pairs[0]))
     return float(best / max(1, np.count_nonzero((one > 0) | (two > 0))))
 
@@ -192,12 +194,8 @@ def test_a_mistake_is_one_sentence(
     assert done.stderr.strip().count("\n") == 0
 
 
-def test_workers_that_measure_do_not_import_torch(
-    xdf: list[Path], untrained: dict[str, Path], tmp_path: Path
-) -> None:
-    result = segment(
-        xdf, tmp_path / "run", model=untrained["vit_test"], tile=64, threads=2, device="cpu", **LENIENT
-    )
+def test_workers_that_measure_do_not_import_torch(xdf: list[Path], untrained: dict[str, Path], tmp_path: Path) -> None:
+    result = segment(xdf, tmp_path / "run", model=untrained["vit_test"], tile=64, threads=2, device="cpu", **LENIENT)
     import pickle
 
     from starnet.models.detector import Detector

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from starnet.models.backend import Backend, Decoded, Embedding
+from starnet.masks import Decoded
+from starnet.models.backend import Backend, Embedding
 from starnet.models.base import Drawn, Engine, Mapper, Maps, Model, Splitter
 from starnet.models.choice import MODELS, NetworkOptions, get_model
 from starnet.models.network_engine import NetworkEngine

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from starnet.masks import Masks, resolve
+from starnet.masks import Decoded, Masks, resolve
 from starnet.models import budget
-from starnet.models.backend import Decoded, Embedding
+from starnet.models.backend import Embedding
 from starnet.models.network_engine import NetworkEngine, Windows
 from starnet.models.prompting import Prompting
 from starnet.prompts import Prompts
@@ -126,7 +126,7 @@ class Prompted(NetworkEngine):
                 embedding.append(self.encoder(preprocessed))
             return embedding[0]
 
-        prompts = self.prompting(preprocessed, core, self.detector, lambda: self.backend.maps(encoded()))
+        prompts = self.prompting(preprocessed, core, shape, self.detector, lambda: self.backend.maps(encoded()))
         covered = np.asarray(preprocessed.valid.any(axis=0))
         x, y = np.floor(prompts.anchors + np.float32(0.5)).astype(np.int64).T
         prompts = prompts.select(covered[y - window.y0, x - window.x0])
@@ -136,7 +136,10 @@ class Prompted(NetworkEngine):
 
     def resolve(self, masks: Masks, shape: tuple[int, int]) -> Masks:
         """Disjoint objects from the masks of all tiles."""
-        return resolve(masks, shape)
+        if self.max_area is not None:
+            masks = masks.select(masks.area <= self.max_area)
+        objects = resolve(masks, shape, max_overlap=self.max_overlap)
+        return objects.select(objects.area >= self.min_area)
 
     def _decoded(
         self, embedding: Embedding, prompts: Prompts, preprocessed: Preprocessed, shape: tuple[int, int]

@@ -15,10 +15,12 @@ from starnet.errors import StarnetError
 from starnet.models.dense import seeds
 from starnet.models.detector import Detector
 from starnet.mosaic import Mosaic
-from starnet.prompts import Prompts, grid, read_prompts
+from starnet.prompts import Prompts, grid, peaks, pixel_numbers, read_prompts
 from starnet.recipe import Preprocessed
 from starnet.tiles import Box
 
+#: Pixels beyond a core in which an object with its peak in the core should end.
+_PEAK_HALO = 64
 #: What makes prompts by itself; anything else is a table.
 AUTOMATIC = ("grid", "peaks", "centres")
 
@@ -33,13 +35,15 @@ class Prompting:
         One of `AUTOMATIC`, or the name of a table.
     table : Prompts, optional
         What the table holds, in pixels of the mosaic.
+    remark : str, optional
+        What of the table was left out.
     grid_spacing : int
         Pixels between the points of ``"grid"``, which is fixed to the mosaic. SAM's 32 points a side are 21 pixels in
         windows of 682.
     peak_threshold : float
-        Least height of ``"peaks"`` in the detection image, in sigma of its noise.
-    peak_distance : int
-        Pixels that peaks are apart.
+        Detection threshold of ``"peaks"``, in sigma of the detection image.
+    peak_boxes : bool
+        Whether the bounding boxes of what is detected go with ``"peaks"``.
 
     Raises
     ------
@@ -50,15 +54,14 @@ class Prompting:
     kind: str
     table: Prompts | None = None
     grid_spacing: int = 16
-    peak_threshold: float = 5.0
-    peak_distance: int = 3
-    PARAMETERS: ClassVar[tuple[str, ...]] = ("grid_spacing", "peak_threshold", "peak_distance")
+    peak_threshold: float = 3.0
+    peak_boxes: bool = False
+    remark: str | None = None
+    PARAMETERS: ClassVar[tuple[str, ...]] = ("grid_spacing", "peak_threshold", "peak_boxes")
 
     def __post_init__(self) -> None:
-        if self.grid_spacing < 1 or self.peak_distance < 1:
-            raise ValueError(
-                f"grid_spacing={self.grid_spacing}, peak_distance={self.peak_distance}: must be at least 1 pixel"
-            )
+        if self.grid_spacing < 1:
+            raise ValueError(f"grid_spacing={self.grid_spacing}: must be at least 1 pixel")
         if not self.peak_threshold > 0:
             raise ValueError(f"peak_threshold={self.peak_threshold}: must be positive")
 
@@ -79,39 +82,47 @@ class Prompting:
             return cls(str(prompts), **parameters)
         if not Path(prompts).suffix:
             raise StarnetError(f"prompts {str(prompts)!r} are unknown: choose head, {', '.join(AUTOMATIC)}, or a table")
-        return cls(Path(prompts).name, read_prompts(prompts, mosaic), **parameters)
+        table, remark = read_prompts(prompts, mosaic.shape, mosaic.wcs)
+        return cls(Path(prompts).name, table, remark=remark, **parameters)
 
     @property
     def parameters(self) -> dict[str, Any]:
         """All that decides the prompts."""
         if self.table is not None:
             return {"table": self.kind, "number": len(self.table), "sha256": _checksum(self.table)}
-        own = {
+        own: dict[str, dict[str, Any]] = {
             "grid": {"grid_spacing": self.grid_spacing},
-            "peaks": {"peak_threshold": self.peak_threshold, "peak_distance": self.peak_distance},
+            "peaks": {"peak_threshold": self.peak_threshold, "peak_boxes": self.peak_boxes},
         }
         return {"kind": self.kind, **own.get(self.kind, {})}
 
     @property
     def halo(self) -> int:
         """Pixels around a core that its prompts depend on, beside the network's."""
-        return self.peak_distance if self.kind == "peaks" else 0
+        return _PEAK_HALO if self.kind == "peaks" else 0
 
     def __call__(
-        self, preprocessed: Preprocessed, core: Box, detector: Detector, maps: Callable[[], NDArray[np.float32]]
+        self,
+        preprocessed: Preprocessed,
+        core: Box,
+        shape: tuple[int, int],
+        detector: Detector,
+        maps: Callable[[], NDArray[np.float32]],
     ) -> Prompts:
         """The prompts whose anchors lie in a core, in pixels of the mosaic; `maps` gives those of the window."""
         window = preprocessed.box
         if self.table is not None:
-            found = self.table
-        elif self.kind == "grid":
-            found = grid(core, self.grid_spacing)
-        else:
-            image = detector.image(preprocessed) if self.kind == "peaks" else maps()[1]
-            threshold = self.peak_threshold if self.kind == "peaks" else 0.3
-            ys, xs = seeds(image, threshold, self.peak_distance)
-            number = (ys + window.y0) * 2**31 + xs + window.x0
-            found = Prompts.of_points(self.kind, np.column_stack([xs + window.x0, ys + window.y0]), number)
+            return self.table.select(self.table.inside(core))
+        if self.kind == "grid":
+            return grid(core, shape, self.grid_spacing)
+        if self.kind == "peaks":
+            return peaks(
+                detector.image(preprocessed), window, core, shape,
+                threshold=self.peak_threshold, with_boxes=self.peak_boxes,
+            )  # fmt: skip
+        y, x = seeds(maps()[1], 0.3, 1)
+        y, x = y + window.y0, x + window.x0
+        found = Prompts.of_points("centres", np.column_stack([x, y]).astype(np.float32), pixel_numbers(y, x, shape))
         return found.select(found.inside(core))
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from starnet.errors import StarnetError
-from starnet.models.backend import Decoded, Embedding
+from starnet.masks import Decoded
+from starnet.models.backend import Embedding
 from starnet.networks import NetworkConfig, checkpoints
 from starnet.networks.network import Network
 from starnet.prompts import Prompts

@@ -1,4 +1,4 @@
-"""What finds the objects: the network as it is, on a whole mosaic or on tiles, and after training."""
+"""What finds the objects: a network, on a whole mosaic or on tiles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from starnet.pipeline import segment
 from starnet.pipeline.stages import Progress
 from starnet.reproduce.parts import Part
 from starnet.reproduce.plan import Plan
-from starnet.reproduce.start import Start
 from starnet.tiles import Box
 
 #: Points of a grid along a side of the window, as in SAM's automatic mask generator.
@@ -76,21 +75,3 @@ def find_objects(
     labels = open_labels(run.directory)
     ny, nx = labels.shape
     return labels.read(part.box if direct else Box(0, ny, 0, nx))
-
-
-def fine_tune(
-    start: Start, train: Part, validation: Part, plan: Plan, folder: Path, *, progress: Progress | None = None
-) -> Path:
-    """Train prompt encoder and mask decoder on the images; a training that was interrupted goes on.
-
-    Returns
-    -------
-    Path
-        File of the trained network.
-    """
-    raise NotImplementedError
-
-
-def training_document(start: Start, train: Part, validation: Part, plan: Plan) -> dict[str, Any]:
-    """What is written down of the training."""
-    raise NotImplementedError

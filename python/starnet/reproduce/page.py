@@ -36,7 +36,7 @@ def write_report_page(reproduction: Reproduction, path: Path, picture: Path) -> 
     body = [
         "<h1>Segmentation with SAM: direct, tiled, fine-tuned</h1>",
         f"<p>Images of {plan.tile} x {plan.tile} pixels ({images}) from {escape(sky)}. Preprocessing: "
-        f"{escape(start.recipe)}. Prompts: {escape(plan.prompts)}. Training: prompt encoder and mask decoder, "
+        f"{escape(start.config.recipe)}. Prompts: {escape(plan.prompts)}. Training: prompt encoder and mask decoder, "
         f"{plan.epochs} epochs, with the report's augmentations.</p>",
         f"<p><b>The network began with {escape(start.words)}.</b></p>",
         f"<h2>{escape(reproduction.conclusion)}</h2>",

@@ -22,12 +22,13 @@ from starnet.mosaic import Mosaic
 from starnet.pipeline.stages import Progress, picture
 from starnet.recipe import Recipe
 from starnet.reproduce.figures import Claim, Summary, conclude, find_claims, judge, summarise
-from starnet.reproduce.methods import find_objects, fine_tune
+from starnet.reproduce.methods import find_objects
 from starnet.reproduce.page import write_report_page
 from starnet.reproduce.parts import make_parts
 from starnet.reproduce.pictures import draw_comparison
 from starnet.reproduce.plan import METHODS, PARTS, THEIRS, Plan
 from starnet.reproduce.start import Start, prepare_start
+from starnet.reproduce.tuning import fine_tune
 from starnet.tiles import Box
 
 _FOLDERS = ("data", "network", "training", *METHODS)
@@ -71,7 +72,7 @@ class Reproduction:
             "plan": self.plan.document(),
             "weights": self.start.words,
             "learned_before": self.start.learned,
-            "recipe": self.start.recipe,
+            "recipe": self.start.config.recipe,
             "mean_iou": {
                 **{
                     method: {part: self.summaries[part][method]["mean_iou_per_image"] for part in PARTS}
@@ -135,11 +136,20 @@ def reproduce(
     for method in METHODS:
         if method not in networks:
             with watch("training"):
-                networks[method] = fine_tune(start, parts[0], parts[1], plan, folder / "training", progress=progress)
+                networks[method] = fine_tune(
+                    start, parts[0], parts[1], plan, folder / "training", threads=threads, progress=progress
+                )
         with watch(method):
             for part in parts:
                 labels = find_objects(
-                    method, part, networks[method], start.recipe, plan, folder, threads=threads, progress=progress
+                    method,
+                    part,
+                    networks[method],
+                    start.config.recipe,
+                    plan,
+                    folder,
+                    threads=threads,
+                    progress=progress,
                 )
                 summaries[part.name][method] = summarise(judge(method, part, labels), plan.tile)
             found[method] = labels

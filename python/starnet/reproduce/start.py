@@ -25,12 +25,8 @@ class Start:
     ----------
     path : Path
         In the format of `starnet.networks.checkpoints`.
-    network : str
-        One of `NETWORKS`.
-    recipe : str
-        Preprocessing for it.
-    stretch : tuple of float
-        What of that is black and white.
+    config : NetworkConfig
+        What the network is made of; its recipe is the preprocessing for it.
     words : str
         Where the weights come from, as a sentence.
     learned : bool
@@ -38,9 +34,7 @@ class Start:
     """
 
     path: Path
-    network: str
-    recipe: str
-    stretch: tuple[float, float]
+    config: NetworkConfig
     words: str
     learned: bool
 
@@ -58,11 +52,10 @@ def prepare_start(plan: Plan, folder: Path) -> Start:
     """
     path, about = folder / "start.safetensors", folder / "start.json"
     if path.exists() and (kept := read_json(about)) is not None:
-        return Start(path, **{**kept, "stretch": tuple(kept["stretch"])})
+        return Start(path, NetworkConfig.from_dict(kept["config"]), kept["words"], kept["learned"])
     folder.mkdir(parents=True, exist_ok=True)
     start = _random(plan, path) if plan.checkpoint == RANDOM else _given(plan, path)
-    content = {key: value for key, value in vars(start).items() if key != "path"}
-    write_json(about, content)
+    write_json(about, {"config": start.config.as_dict(), "words": start.words, "learned": start.learned})
     return start
 
 
@@ -83,7 +76,7 @@ def _random(plan: Plan, path: Path) -> Start:
         "show is chance"
     )
     save(network, path, {"weights": words})
-    return Start(path, config.name, config.recipe, config.stretch, words, learned=False)
+    return Start(path, config, words, learned=False)
 
 
 def _given(plan: Plan, path: Path) -> Start:
@@ -108,7 +101,7 @@ def _given(plan: Plan, path: Path) -> Start:
         else f"weights of {config.name} from {file.name} (SHA-256 {sha256[:12]}…), which are not Meta's"
     )
     save(network, path, {"weights": words})
-    return Start(path, config.name, config.recipe, config.stretch, words, learned=True)
+    return Start(path, config, words, learned=True)
 
 
 def _for_recipe(config: NetworkConfig, recipe: str) -> NetworkConfig:
