@@ -1,0 +1,1 @@
+"""Networks of torch to model bundles of ONNX. Its modules need torch."""
