@@ -62,6 +62,6 @@ def test_the_development_extra_holds_what_the_optional_ones_do() -> None:
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = {name: set(packages) for name, packages in project["optional-dependencies"].items()}
     assert extras["dev"] >= set().union(
-        *(extras[name] for name in ("bench", "demo", "evaluate", "photutils", "sim", "train"))
+        *(extras[name] for name in ("bench", "demo", "evaluate", "export", "photutils", "sim", "train"))
     )
     assert not any(package.startswith("starnet") for package in extras["dev"])

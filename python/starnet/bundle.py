@@ -141,7 +141,7 @@ def runtime_opset() -> int | None:
         from onnxruntime.capi import _pybind_state
     except ImportError:
         return None
-    schemas = getattr(_pybind_state, "get_all_operator_schema", list)()
+    schemas: list[Any] = getattr(_pybind_state, "get_all_operator_schema", list)()
     return max((schema.since_version for schema in schemas if schema.domain in ("", "ai.onnx")), default=None)
 
 

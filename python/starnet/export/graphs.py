@@ -7,7 +7,6 @@ normalisations over channels, and the last scaling to pixels stay in float32, as
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +17,11 @@ from torch.export import Dim
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from starnet.bundle import DECODER, ENCODER, INSTANCES
-from starnet.networks import lora, prompting
+from starnet.networks import TinyEncoder, VitEncoder, lora, prompting
 from starnet.networks.network import Network
 from starnet.networks.official import LayerNorm2d
 from starnet.networks.tiny import Tiny
+from starnet.networks.vit import Vit
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Graph:
         Names of what it returns.
     extents : dict of str to dict of int to Any
         Axes of the inputs whose extent is free.
+    fine : tuple of str
+        Submodules that see single pixels: they stay in float where the rest is quantised.
     """
 
     file: str
@@ -47,6 +49,7 @@ class Graph:
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
     extents: dict[str, dict[int, Any]]
+    fine: tuple[str, ...] = ()
 
 
 def graphs(network: Network, *, half: bool = False) -> list[Graph]:
@@ -66,15 +69,17 @@ def graphs(network: Network, *, half: bool = False) -> list[Graph]:
             if part is not None:
                 _halve(part)
     local = isinstance(network.image_encoder, Tiny)
-    make: Callable[[Network], list[Graph]] = _of_tiny if local else _of_vit
-    return make(network)
+    return _of_tiny(network) if local else _of_vit(network)
 
 
 class TinyEncoderGraph(nn.Module):
     """``image`` to ``embedding`` and ``pixels``; extents are multiples of the stride."""
 
+    encoder: Tiny
+
     def __init__(self, network: Network) -> None:
         super().__init__()
+        assert isinstance(network.image_encoder, Tiny)
         self.adapter, self.encoder = network.adapter, network.image_encoder
         self.dtype, self.with_pixels = _dtype(self.encoder), network.instance_head is not None
 
@@ -87,8 +92,11 @@ class TinyEncoderGraph(nn.Module):
 class VitEncoderGraph(nn.Module):
     """``image`` and ``frame`` to ``embedding`` and ``pixels``."""
 
+    encoder: Vit
+
     def __init__(self, network: Network) -> None:
         super().__init__()
+        assert isinstance(network.image_encoder, Vit)
         self.adapter, self.encoder = network.adapter, network.image_encoder
         self.dtype, self.with_pixels = _dtype(self.encoder), network.instance_head is not None
 
@@ -134,6 +142,8 @@ class VitHeadGraph(nn.Module):
 class DecoderGraph(nn.Module):
     """Prompts to logits and predicted IoU, four by four to a cell of the embedding."""
 
+    place: Tensor
+
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.prompts, self.masks = network.prompt_encoder, network.mask_decoder
@@ -152,12 +162,12 @@ class DecoderGraph(nn.Module):
         return logits.index_select(1, which).float(), iou.index_select(1, which).float()
 
 
-class VitDecoderGraph(DecoderGraph):
+class VitDecoderGraph(nn.Module):
     """The same in a window's pixels."""
 
     def __init__(self, network: Network) -> None:
-        super().__init__(network)
-        self.unframed = Unframed(network)
+        super().__init__()
+        self.decoder, self.unframed = DecoderGraph(network), Unframed(network)
 
     def forward(
         self,
@@ -171,7 +181,7 @@ class VitDecoderGraph(DecoderGraph):
         shape: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Of p prompts in one window."""
-        logits, iou = super().forward(embedding, points, labels, mask_input, has_mask, which)
+        logits, iou = self.decoder(embedding, points, labels, mask_input, has_mask, which)
         return self.unframed(logits, frame, shape), iou
 
 
@@ -181,7 +191,7 @@ class Unframed(nn.Module):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.scale = network.unframed
-        self.side: int = network.image_encoder.img_size  # type: ignore[assignment]
+        self.side = _square(network)
 
     def forward(self, logits: Tensor, frame: Tensor, shape: Tensor) -> Tensor:
         """`frame` is what the window takes up of the square, `shape` the window's own; int64, ``(2,)``."""
@@ -220,21 +230,21 @@ class Float32(nn.Module):
 
 
 def _of_tiny(network: Network) -> list[Graph]:
-    encoder, prompt, stride = network.image_encoder, network.config.prompt, network.stride
-    width, cells = prompt.width, (prompt.window or 0) // encoder.cell
+    config, prompt, stride = network.config.encoder, network.config.prompt, network.stride
+    assert isinstance(config, TinyEncoder)
+    width, cells = prompt.width, (prompt.window or 0) // Tiny.cell
     n, rows, columns = Dim("n"), Dim("rows"), Dim("columns")
     image = torch.zeros((2, len(network.config.bands) or 3, 2 * stride, 3 * stride))
     has_head = network.instance_head is not None
     found = [
         Graph(
             ENCODER, TinyEncoderGraph(network), {"image": image}, _features(has_head),
-            {"image": {0: n, 2: stride * rows, 3: stride * columns}},
+            {"image": {0: n, 2: stride * rows, 3: stride * columns}}, _fine("encoder", 2),
         )
     ]  # fmt: skip
     if has_head:
-        first: int = network.config.encoder.first_stride  # type: ignore[union-attr]
-        widths: tuple[int, ...] = network.config.encoder.widths  # type: ignore[union-attr]
-        pixels = torch.zeros((2, widths[0], 2 * stride // first, 3 * stride // first))
+        first = config.first_stride
+        pixels = torch.zeros((2, config.widths[0], 2 * stride // first, 3 * stride // first))
         found.append(
             Graph(
                 INSTANCES,
@@ -252,7 +262,9 @@ def _of_tiny(network: Network) -> list[Graph]:
 
 
 def _of_vit(network: Network) -> list[Graph]:
-    side, cell = network.image_encoder.img_size, network.image_encoder.cell
+    config, side = network.config.encoder, _square(network)
+    assert isinstance(config, VitEncoder)
+    cell = config.patch_size
     width, cells = network.config.prompt.width, side // cell
     n, p = Dim("n"), Dim("p")
     sizes = {"frame": torch.tensor([side - cell, side]), "shape": torch.tensor([side // 2 - cell, side // 2])}
@@ -270,7 +282,7 @@ def _of_vit(network: Network) -> list[Graph]:
         found.append(
             Graph(
                 INSTANCES, VitHeadGraph(network), {**features, **sizes}, ("maps",),
-                {"embedding": {0: n}, "pixels": {0: n}, **fixed},
+                {"embedding": {0: n}, "pixels": {0: n}, **fixed}, _fine("head", 2),
             )
         )  # fmt: skip
     inputs, extents = _prompts(cells, p)
@@ -279,6 +291,12 @@ def _of_vit(network: Network) -> list[Graph]:
         Graph(DECODER, VitDecoderGraph(network), inputs, ("logits", "iou"), {"embedding": {}, **extents, **fixed})
     )
     return found
+
+
+def _square(network: Network) -> int:
+    """Side of a vision transformer's input."""
+    assert isinstance(network.config.encoder, VitEncoder)
+    return network.config.encoder.image_size
 
 
 def _prompts(cells: int, p: Any) -> tuple[dict[str, Tensor], dict[str, dict[int, Any]]]:
@@ -297,6 +315,12 @@ def _prompts(cells: int, p: Any) -> tuple[dict[str, Tensor], dict[str, dict[int,
 
 def _features(has_head: bool) -> tuple[str, ...]:
     return ("embedding", "pixels") if has_head else ("embedding",)
+
+
+def _fine(part: str, levels: int) -> tuple[str, ...]:
+    """The finest levels of a pyramid: on eight bits, faint objects in the wings of bright ones are lost there."""
+    found = [f"{part}.stem", *(f"{part}.down.{level}" for level in range(levels - 1))]
+    return (*found, *(f"{part}.{way}.{level}" for way in ("up", "refine") for level in range(levels)))
 
 
 def _returned(embedding: Tensor, pixels: Tensor, *, with_pixels: bool) -> tuple[Tensor, ...]:

@@ -12,12 +12,27 @@ from typing import Any
 
 import torch
 
+from starnet.bundle import runtime_opset
+from starnet.errors import StarnetError
 from starnet.export.graphs import Graph
 
 #: ONNX's oldest opset that torch exports to without converting, and one that ONNX Runtime has known since 1.14.
 OPSET = 18
 #: A protocol buffer may hold 2 GiB: larger weights go into a file beside.
 EXTERNAL = 3 * 2**29
+
+
+def check_opset(opset: int) -> None:
+    """Whether torch writes this opset, and the installed ONNX Runtime reads it.
+
+    Raises
+    ------
+    StarnetError
+        If it does not.
+    """
+    newest = runtime_opset()
+    if opset < OPSET or (newest is not None and opset > newest):
+        raise StarnetError(f"opset {opset}: choose one from {OPSET} to {newest or 'what onnxruntime knows'}")
 
 
 def write(graph: Graph, folder: Path, opset: int = OPSET) -> list[Path]:

@@ -31,7 +31,7 @@ class Gate:
     iou : float
         Least mean IoU of objects, and of masks, with the network's own.
     flux : float
-        Largest difference of the objects' fluxes, as a share of all flux.
+        Largest mean of the differences of the objects' fluxes.
     """
 
     iou: float
@@ -56,10 +56,9 @@ class Agreement:
         Objects, of either.
     iou_mean, iou_worst : float
         With the other's object that overlaps most; 0 where there is none.
-    flux : float
-        Sum of the differences of their fluxes over the sum of their fluxes, in all bands.
-    flux_worst : float
-        Largest difference of one object, in units of its flux or, if that is larger, its noise.
+    flux, flux_worst : float
+        Mean and largest difference of the fluxes of an object in a band, in units of its flux or, if that is larger,
+        its noise; 1 at most, as for an object that the other has not.
     """
 
     count: int
@@ -99,9 +98,9 @@ class Parity:
             if not found.count:
                 return f"there are no {name} to compare: give tiles of sky on which it finds some with --tiles"
             if found.iou_mean < gate.iou:
-                return f"the mean IoU of its {name} is {found.iou_mean:.4f} (worst {found.iou_worst:.3f}), and must be {gate.iou}"
+                return f"the mean IoU of its {name} with the network's is {found.iou_mean:.4f}, and must be {gate.iou}"
             if found.flux > gate.flux:
-                return f"fluxes of its {name} differ by {found.flux:.2g} of all flux, and must not by more than {gate.flux}"
+                return f"the fluxes of its {name} differ by {found.flux:.2g} in the mean, and {gate.flux} is the most"
         return None
 
 
@@ -127,9 +126,8 @@ class _Tally:
             return Agreement(0, 0.0, 0.0, 0.0, 0.0)
         iou, fluxes, others, noise = map(np.concatenate, (self.iou, self.fluxes, self.others, self.noise))
         difference = np.abs(fluxes - others)
-        share = difference.sum() / max(np.maximum(np.abs(fluxes), np.abs(others)).sum(), np.finfo(float).tiny)
-        worst = (difference / np.maximum(np.maximum(np.abs(fluxes), noise), np.finfo(float).tiny)).max()
-        return Agreement(len(iou), float(iou.mean()), float(iou.min()), float(share), float(worst))
+        relative = np.minimum(difference / np.maximum(np.maximum(np.abs(fluxes), noise), 1e-30), 1)
+        return Agreement(len(iou), float(iou.mean()), float(iou.min()), float(relative.mean()), float(relative.max()))
 
 
 def compare(
@@ -235,4 +233,4 @@ def _add_masks(tally: _Tally, tile: SkyTile, network: Backend, exported: Backend
                 if union := np.count_nonzero(a | b):
                     sums = [np.array([(plane * mask).sum() for plane in pixels])[None] for mask in (a, b)]
                     error = np.sqrt([(plane * a).sum() for plane in variance])[None]
-                    tally.add(np.array([np.count_nonzero(a & b) / union]), *sums, error)
+                    tally.add(np.array([np.count_nonzero(a & b) / union]), sums[0], sums[1], error)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from starnet.bundle import DECODER, ENCODER, INSTANCES
@@ -105,6 +106,11 @@ class GraphNetwork(nn.Module):
     def _frame(self, shape: tuple[int, int]) -> Tensor:
         return torch.tensor(scaled_shape(shape, self.config.encoder.image_size))  # type: ignore[union-attr]
 
+    def arrays(self, name: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """What a graph returns, by name."""
+        session = self.sessions[name]
+        return dict(zip([one.name for one in session.get_outputs()], session.run(None, inputs), strict=True))
+
     def _run(self, name: str, **inputs: Tensor) -> list[Tensor]:
-        arrays: dict[str, Any] = {key: np.ascontiguousarray(value.numpy()) for key, value in inputs.items()}
-        return [torch.from_numpy(array) for array in self.sessions[name].run(None, arrays)]
+        found = self.arrays(name, {key: np.ascontiguousarray(value.numpy()) for key, value in inputs.items()})
+        return [torch.from_numpy(array) for array in found.values()]
