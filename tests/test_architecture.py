@@ -14,9 +14,9 @@ import starnet
 PACKAGE = Path(starnet.__file__).parent
 WALK = [
     "_core", "errors", "flags", "atomic", "tiles", "io", "instruments", "mosaic", "filters", "recipe", "detection",
-    "prompts", "masks", "weights", "networks", "models", "layers", "instances", "stitch", "run", "labelmap", "workers",
-    "tile_job", "catalog", "outputs", "pipeline", "simulate", "evaluate", "splits", "inject", "compare", "train",
-    "reproduce", "bench", "cli", "__main__",
+    "prompts", "masks", "weights", "networks", "bundle", "models", "layers", "instances", "stitch", "run", "labelmap",
+    "workers", "tile_job", "catalog", "outputs", "pipeline", "simulate", "evaluate", "splits", "inject", "compare",
+    "train", "export", "reproduce", "bench", "cli", "__main__",
 ]  # fmt: skip
 # Instrument presets read header cards, and readers ask the presets which extensions to take.
 ALLOWED = {("io", "instruments")}
@@ -62,6 +62,6 @@ def test_the_development_extra_holds_what_the_optional_ones_do() -> None:
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = {name: set(packages) for name, packages in project["optional-dependencies"].items()}
     assert extras["dev"] >= set().union(
-        *(extras[name] for name in ("bench", "demo", "evaluate", "photutils", "sim", "train"))
+        *(extras[name] for name in ("bench", "demo", "evaluate", "export", "photutils", "sim", "train"))
     )
     assert not any(package.startswith("starnet") for package in extras["dev"])

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from network_samples import network, prompts_of
 from starnet.networks import NETWORKS, NetworkConfig, PromptDecoder, TinyEncoder, VitEncoder, lora, parameters
-from starnet.networks.adapter import Adapter, grouped
+from starnet.networks.adapter import Adapter
+from starnet.networks.geometry import grouped
 from starnet.networks.network import PARTS, build, prompt_anchors
 from starnet.networks.tiny import WindowAttention
 from starnet.networks.vit import Vit

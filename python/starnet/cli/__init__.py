@@ -15,6 +15,7 @@ from starnet.cli.bench import bench
 from starnet.cli.compare import compare
 from starnet.cli.demo import demo
 from starnet.cli.evaluate import evaluate
+from starnet.cli.export import export
 from starnet.cli.fetch import fetch
 from starnet.cli.info import info
 from starnet.cli.inject import inject
@@ -69,6 +70,7 @@ app.command()(evaluate)
 app.command()(inject)
 app.command()(compare)
 app.command()(fetch)
+app.command()(export)
 app.command()(report)
 app.command()(bench)
 

@@ -1,4 +1,4 @@
-"""Networks of the SAM family. Modules other than `config` and `receptive` need torch."""
+"""Networks of the SAM family. Modules other than `config`, `geometry` and `receptive` need torch."""
 
 from __future__ import annotations
 

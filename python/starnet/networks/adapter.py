@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-def grouped(bands: int) -> NDArray[np.float32]:
-    """Means of neighbouring bands; float32, ``(3, bands)``.
-
-    The bands are laid side by side and cut into three parts of equal length: three bands are the channels, a single
-    one is each of them, six are averaged in pairs, and of four the middle two make the middle channel.
-    """
-    edges = np.arange(4) * bands / 3
-    starts = np.maximum(edges[:3, None], np.arange(bands))
-    ends = np.minimum(edges[1:, None], np.arange(1, bands + 1))
-    return np.asarray(np.maximum(ends - starts, 0) * 3 / bands, np.float32)
+from starnet.networks.geometry import grouped
 
 
 class Adapter(nn.Module):

@@ -226,13 +226,14 @@ class Network(nn.Module):
         """From the encoder's frame to the window's pixels."""
         if isinstance(self.image_encoder, Tiny):
             return logits if shape is None else logits[:, :, : shape[0], : shape[1]]
-        # As the official postprocess_masks: to the encoder's square, without its padding, to the window.
-        side = self.image_encoder.img_size
-        logits = functional.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
         if shape is None:
-            return logits
-        ny, nx = self.image_encoder.frame(shape)
-        return functional.interpolate(logits[:, :, :ny, :nx], shape, mode="bilinear", align_corners=False)
+            return scaled(logits, (self.image_encoder.img_size,) * 2)
+        return self.unframed(logits, self.image_encoder.frame(shape), shape)
+
+    def unframed(self, logits: Tensor, frame: tuple[int, int], shape: tuple[int, int]) -> Tensor:
+        """As the official postprocess_masks: to the encoder's square, without its padding, to the window."""
+        side = self.config.encoder.image_size  # type: ignore[union-attr]
+        return scaled(scaled(logits, (side, side))[:, :, : frame[0], : frame[1]], shape)
 
 
 def prompt_anchors(points: Tensor, labels: Tensor, boxes: Tensor | None) -> Tensor:
@@ -247,6 +248,11 @@ def prompt_anchors(points: Tensor, labels: Tensor, boxes: Tensor | None) -> Tens
     first = positive.to(torch.int64).argmax(dim=1)
     chosen = points.gather(1, first[:, None, None].expand(-1, 1, 2))[:, 0]
     return torch.where(positive.any(dim=1)[:, None], chosen, centres)
+
+
+def scaled(logits: Tensor, shape: tuple[int, int]) -> Tensor:
+    """By bilinear interpolation, pixels' corners on corners."""
+    return functional.interpolate(logits, shape, mode="bilinear", align_corners=False)
 
 
 def build(config: NetworkConfig) -> Network:

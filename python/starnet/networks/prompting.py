@@ -44,23 +44,30 @@ def tokens(encoder: PromptEncoder, points: Tensor, labels: Tensor, boxes: Tensor
     p = len(labels)
     if boxes is None:
         nowhere = points.new_full((p, 1, 2), -0.5)
-        places, kinds = _places(encoder, torch.cat([points, nowhere], dim=1)), [-1]
+        where, kinds = places(encoder, torch.cat([points, nowhere], dim=1)), [-1]
     else:
         # One by one, as the official code has it: a product of matrices of another shape has other last bits.
-        corners = _places(encoder, boxes.reshape(p, 2, 2))
-        places, kinds = torch.cat([_places(encoder, points), corners], dim=1), [2, 3]
-    labels = torch.cat([labels, labels.new_tensor([kinds]).expand(p, -1)], dim=1)
+        corners = places(encoder, boxes.reshape(p, 2, 2))
+        where, kinds = torch.cat([places(encoder, points), corners], dim=1), [2, 3]
+    return marked(encoder, where, torch.cat([labels, labels.new_tensor([kinds]).expand(p, -1)], dim=1))
+
+
+def marked(encoder: PromptEncoder, where: Tensor, labels: Tensor) -> Tensor:
+    """Tokens of `places`, by what lies there: labels as in `tokens`, ``(p, k)``, and 2 and 3 for a box's corners."""
     which = labels[:, :, None]
-    where = torch.where(which == -1, encoder.not_a_point_embed.weight[None], places)
+    found = torch.where(which == -1, encoder.not_a_point_embed.weight[None], where)
     for kind, embedding in enumerate(encoder.point_embeddings):
-        where = torch.where(which == kind, places + embedding.weight[None], where)
-    return where
+        found = torch.where(which == kind, where + embedding.weight[None], found)
+    return found
 
 
-def _places(encoder: PromptEncoder, points: Tensor) -> Tensor:
+def places(encoder: PromptEncoder, points: Tensor) -> Tensor:
+    """Positions of points, ``(p, k, 2)``, as tokens tell them; ``(p, k, width)``."""
     with torch.autocast(points.device.type, enabled=False):
         # A position of few bits is none.
-        return encoder.pe_layer.forward_with_coords(points.float() + 0.5, encoder.input_image_size)  # type: ignore[no-any-return]
+        height, width = encoder.input_image_size
+        extents = torch.tensor([width, height], dtype=torch.float32, device=points.device)
+        return encoder.pe_layer._pe_encoding((points.float() + 0.5) / extents)  # type: ignore[no-any-return]
 
 
 def positions(encoder: PromptEncoder) -> Tensor:

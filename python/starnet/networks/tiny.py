@@ -94,7 +94,11 @@ class Tiny(nn.Module):
         """``embedding`` at stride 4 and ``pixels`` at the finest, of the padded window."""
         ny, nx = channels.shape[2:]
         height, width = self.frame((ny, nx))
-        x = functional.pixel_unshuffle(functional.pad(channels, (0, width - nx, 0, height - ny)), self.first)
+        return self.embed(functional.pad(channels, (0, width - nx, 0, height - ny)))
+
+    def embed(self, channels: Tensor) -> dict[str, Tensor]:
+        """The features of a window whose extents are multiples of the stride."""
+        x = functional.pixel_unshuffle(channels, self.first)
         # A cell's channels side by side: faster on CPUs, and torch then adds them up in the same order in windows of
         # any extent, except for bilinear factors and convolutions of a few hundred pixels' windows (last bits).
         x = x.contiguous(memory_format=torch.channels_last)

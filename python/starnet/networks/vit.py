@@ -10,16 +10,11 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from starnet.networks.config import VitEncoder
+from starnet.networks.geometry import scaled_shape
 from starnet.networks.official import ImageEncoderViT
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """Of ImageNet's pixels in 0 to 255: SAM's own normalisation."""
-
-
-def scaled_shape(shape: tuple[int, int], side: int) -> tuple[int, int]:
-    """Shape with its longest side scaled to `side`, rounded as SAM rounds it."""
-    scale = side * 1.0 / max(shape)
-    return int(shape[0] * scale + 0.5), int(shape[1] * scale + 0.5)
 
 
 class Vit(ImageEncoderViT):  # type: ignore[misc]
@@ -62,10 +57,14 @@ class Vit(ImageEncoderViT):  # type: ignore[misc]
         """The shape that a window of this shape has inside the encoder's square."""
         return scaled_shape(shape, self.img_size)
 
+    def stretched(self, channels: Tensor) -> Tensor:
+        """From black to white in 0 to 255, at the window's own scale."""
+        low, high = self.stretch
+        return ((channels - low) * (255 / (high - low))).clamp(0, 255)
+
     def picture(self, channels: Tensor) -> Tensor:
         """What SAM takes for a photograph: 0 to 255, its longest side scaled to the encoder's; not yet normalised."""
-        low, high = self.stretch
-        pictures = ((channels - low) * (255 / (high - low))).clamp(0, 255)
+        pictures = self.stretched(channels)
         size = self.frame((channels.shape[2], channels.shape[3]))
         if size == tuple(channels.shape[2:]):
             return pictures
@@ -81,12 +80,16 @@ class Vit(ImageEncoderViT):  # type: ignore[misc]
     def forward(self, channels: Tensor) -> dict[str, Tensor]:
         """``embedding``, a cell a patch, and ``pixels``, the square itself."""
         square = self.square(self.picture(channels.contiguous()))
+        return {"embedding": self.embed(square), "pixels": square}
+
+    def embed(self, square: Tensor) -> Tensor:
+        """The embedding of a normalised square."""
         x = self.patch_embed(square) + self.pos_embed
         for block in self.blocks:
             # Checkpointing: activations of a block are computed again in the backward pass instead of being kept.
             keep = self.checkpointing and torch.is_grad_enabled()
             x = checkpoint(block, x, use_reentrant=False) if keep else block(x)
-        return {"embedding": self.neck(x.permute(0, 3, 1, 2)), "pixels": square}
+        return self.neck(x.permute(0, 3, 1, 2))  # type: ignore[no-any-return]
 
     def depth_of(self, name: str) -> int:
         """How deep a parameter lies: 0 for patches and positions, then the blocks, then the neck."""

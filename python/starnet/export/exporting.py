@@ -1,0 +1,234 @@
+"""A network to a bundle that is the same network, or to nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from starnet import bundle
+from starnet.errors import StarnetError
+from starnet.export import parity
+from starnet.export.graphs import graphs
+from starnet.export.onnx_files import OPSET, check_opset, write
+from starnet.export.parity import GATES, Gate, Parity
+from starnet.export.quantise import Inputs, quantise
+from starnet.export.runner import GraphNetwork
+from starnet.export.tiles import SkyTile, real_tiles, simulated_tiles
+from starnet.models.network_engine import Windows
+from starnet.models.torch_backend import TorchBackend
+from starnet.networks import NETWORKS, VitEncoder, checkpoints
+from starnet.networks.geometry import grouped, scaled_shape
+from starnet.networks.network import Network
+from starnet.weights import KNOWN, find_weights
+
+Progress = Callable[[str, int, int], None]
+#: Simulated fields of which calibration takes tiles; their seeds are not those of the comparison.
+CALIBRATION = 4
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` made.
+
+    Attributes
+    ----------
+    folder : Path
+        The bundle.
+    files : dict of str to int
+        Their sizes in bytes.
+    precision : str
+        Of weights and arithmetic.
+    opset : int
+        Of ONNX.
+    parity : Parity
+        How it compares with the network.
+    seconds : dict of str to float
+        Time by stage.
+    """
+
+    folder: Path
+    files: dict[str, int]
+    precision: str
+    opset: int
+    parity: Parity
+    seconds: dict[str, float]
+
+
+def export(
+    network: Network | str | Path,
+    folder: str | Path,
+    *,
+    precision: str = "fp32",
+    opset: int = OPSET,
+    tiles: Sequence[str | Path] = (),
+    checkpoint: str | Path | None = None,
+    gate: Gate | None = None,
+    force: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write a network as a model bundle, if it finds the same objects there.
+
+    Parameters
+    ----------
+    network : Network, str or Path
+        A network, its name (then its weights are `checkpoint`, or in the cache folder), or a file of weights.
+    folder : str or Path
+        The bundle; whole or not at all.
+    precision : str
+        ``"fp32"``, ``"fp16"`` or ``"int8"``; inputs and outputs are float32. In ``"int8"`` prompts and masks stay in
+        float32.
+    opset : int
+        Of ONNX.
+    tiles : sequence of str or Path
+        Images of one field, one band each: sky to compare on, and for int8 to calibrate with, beside simulated sky.
+    checkpoint : str or Path, optional
+        File of the weights.
+    gate : Gate, optional
+        What the comparison must reach; by default `GATES` of the precision.
+    force : bool
+        Whether a bundle that is there is replaced.
+    threads : int, optional
+        Of torch and ONNX Runtime.
+    progress : callable, optional
+        Called with (stage, steps done, all steps).
+
+    Raises
+    ------
+    StarnetError
+        If a package is missing, the weights cannot be read, the folder is taken, or the bundle is not the same network.
+    """
+    bundle.check_target(folder, force=force)
+    if precision not in GATES:
+        raise StarnetError(f"precision {precision!r} is unknown: choose {', '.join(GATES)}")
+    check_opset(opset)
+    clock = _Clock(progress)
+    backend, source = _load(network, checkpoint, threads)
+    network = backend.network
+    with clock("tiles"):
+        sky = simulated_tiles(backend) + (real_tiles(backend, tiles) if tiles else [])
+    with bundle.writing(folder, force=force) as partial:
+        made = graphs(network, half=precision == "fp16")
+        for done, graph in enumerate(made, start=1):
+            with clock("graphs", done, len(made)):
+                write(graph, partial, opset)
+        if precision == "int8":
+            with clock("quantise"):
+                fine = {graph.file: graph.fine for graph in made}
+                _quantise(backend, partial, fine, [*simulated_tiles(backend, seed=1, count=CALIBRATION), *sky], threads)
+        with clock("compare"):
+            graph_network: Any = GraphNetwork(network, partial, threads)
+            exported = TorchBackend(graph_network, device="cpu", threads=threads)
+            found = parity.compare(backend, exported, sky, progress)
+        passed = gate or GATES[precision]
+        parity.check(found, passed, network.config.name)
+        bundle.seal(partial, _about(network, source, precision, opset, found, passed))
+    files = {path.name: path.stat().st_size for path in sorted(Path(folder).iterdir())}
+    return Exported(Path(folder), files, precision, opset, found, clock.seconds)
+
+
+class _Clock:
+    """Time by stage, and what `progress` is told of it."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self.progress = progress
+
+    def __call__(self, stage: str, done: int = 1, total: int = 1) -> _Clock:
+        self.stage, self.step = stage, (done, total)
+        return self
+
+    def __enter__(self) -> None:
+        self.start = time.monotonic()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.seconds[self.stage] = self.seconds.get(self.stage, 0.0) + time.monotonic() - self.start
+        if kind is None and self.progress and self.stage != "compare":
+            self.progress(self.stage, *self.step)
+
+
+def _load(
+    network: Network | str | Path, checkpoint: str | Path | None, threads: int | None
+) -> tuple[TorchBackend, dict[str, Any]]:
+    """The network on the CPU, and what its file says of it."""
+    if isinstance(network, Network):
+        return TorchBackend(network, device="cpu", threads=threads), {}
+    named = str(network) in NETWORKS
+    if named:
+        checkpoint = find_weights(str(network), checkpoint)
+    elif checkpoint is not None:
+        raise StarnetError(f"{network} is a file of weights already: leave --checkpoint out")
+    content = checkpoints.read(checkpoint if named and checkpoint is not None else network)
+    made = checkpoints.fit(content, expected=NETWORKS[str(network)] if named else None)
+    known = next((one for one in KNOWN.values() if one.file_name == content.path.name), None)
+    about = {"file": content.path.name, **content.metadata}
+    if known is not None:
+        about["licence"] = known.licence
+    return TorchBackend(made, device="cpu", threads=threads), about
+
+
+def _quantise(
+    backend: TorchBackend,
+    folder: Path,
+    fine: Mapping[str, Sequence[str]],
+    tiles: Sequence[SkyTile],
+    threads: int | None,
+) -> None:
+    """The encoder and, of vision transformers, the instance head."""
+    encoder = backend.config.encoder
+    images: list[Inputs] = []
+    for tile in tiles:
+        images.append({"image": _channels(backend, tile)})
+        if isinstance(encoder, VitEncoder):
+            shape = (tile.image.shape[1], tile.image.shape[2])
+            images[-1]["frame"] = np.array(scaled_shape(shape, encoder.image_size), np.int64)
+    if isinstance(encoder, VitEncoder) and backend.config.instance_head:
+        before = GraphNetwork(backend.network, folder, threads)
+        features = [{**before.arrays(bundle.ENCODER, one), "frame": one["frame"]} for one in images]
+        shapes = [np.array(tile.image.shape[1:], np.int64) for tile in tiles]
+        samples = [{**one, "shape": shape} for one, shape in zip(features, shapes, strict=True)]
+        quantise(folder / bundle.INSTANCES, samples, fine[bundle.INSTANCES])
+    quantise(folder / bundle.ENCODER, images, fine[bundle.ENCODER])
+
+
+def _channels(backend: TorchBackend, tile: SkyTile) -> Any:
+    """What the encoder's graph takes, ``(1, c, ny, nx)``: padded for a tiny one, mixed where it does not mix itself."""
+    image = tile.image
+    if not backend.config.bands:
+        image = np.einsum("cb,byx->cyx", grouped(len(image)), image).astype(np.float32)
+    if not isinstance(backend.config.encoder, VitEncoder):
+        ny, nx = image.shape[1:]
+        image = np.pad(image, ((0, 0), (0, -ny % backend.stride), (0, -nx % backend.stride)))
+    return np.ascontiguousarray(image[None])
+
+
+def _about(
+    network: Network, source: dict[str, Any], precision: str, opset: int, found: Parity, gate: Gate
+) -> dict[str, Any]:
+    """What ``bundle.json`` says, beside the files."""
+    config = network.config
+    backend = TorchBackend(network, device="cpu")
+    figures = source.pop("figures", {})
+    return {
+        "network": config.as_dict(),
+        "bands": list(config.bands),
+        "recipe": config.recipe,
+        "precision": precision,
+        "opset": opset,
+        "tile": Windows.of(backend, 0).tile,
+        "stride": network.stride,
+        "reach": network.reach,
+        "cell": network.image_encoder.cell,
+        "prompt_window": network.prompt_window,
+        "made": {name: version(name) for name in ("starnet", "torch", "onnx", "onnxruntime")},
+        "licence": source.pop("licence", None),
+        "training": source,
+        "quality": figures,
+        "parity": {**found.as_dict(), "gate": {"iou": gate.iou, "flux": gate.flux}},
+    }

@@ -1,0 +1,99 @@
+"""Weights and activations of eight bits, calibrated on tiles of sky."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+Inputs = dict[str, NDArray[Any]]
+
+#: Layers with weights.
+LAYERS = ("Conv", "MatMul", "Gemm")
+#: What lies between them, so that a chain stays in eight bits: going back to float after each costs more than it saves.
+BETWEEN = ("Add", "Relu", "Resize")
+
+
+def quantise(path: Path, samples: Sequence[Inputs], fine: Sequence[str] = ()) -> None:
+    """Replaces a graph by one whose layers multiply int8 by uint8, each channel of the weights with its own scale.
+
+    ONNX's QDQ form: quantise and dequantise around each layer, which every provider of ONNX Runtime can fuse.
+
+    Parameters
+    ----------
+    path : Path
+        The graph.
+    samples : sequence of dict
+        Its inputs, by name, for tiles of sky: activations get the range that they have there.
+    fine : sequence of str
+        Submodules that stay in float, with the first and the last layers: those see the pixels, whose range is that of
+        the brightest source, and these make what objects' borders are drawn by.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.rest = iter(samples)
+
+        def get_next(self) -> Inputs | None:
+            return next(self.rest, None)
+
+    graph = onnx.load(path, load_external_data=False).graph
+    external = path.with_name(f"{path.name}.data").exists()
+    with _quiet():
+        quantize_static(
+            path,
+            path.with_name(f"{path.name}.int8"),
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=[*LAYERS, *BETWEEN],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=end_nodes(graph) + nodes_of(graph, fine),
+            use_external_data_format=external,
+            extra_options={"MatMulConstBOnly": True},
+        )
+    path.with_name(f"{path.name}.int8").replace(path)
+
+
+def end_nodes(graph: Any) -> list[str]:
+    """Names of the layers that an input reaches, or that reach an output, without a layer between, and of that way."""
+    weights = {one.name for one in graph.initializer}
+
+    def passed(nodes: Iterable[Any], open_values: set[str], *, forward: bool) -> Iterator[str]:
+        for node in nodes:
+            before, after = (node.input, node.output) if forward else (node.output, node.input)
+            if open_values & set(before):
+                yield node.name
+                if node.op_type not in LAYERS or not weights & set(node.input):
+                    open_values |= set(after)
+
+    found = set(passed(graph.node, {one.name for one in graph.input}, forward=True))
+    return sorted(found.union(passed(reversed(graph.node), {one.name for one in graph.output}, forward=False)))
+
+
+def nodes_of(graph: Any, modules: Sequence[str]) -> list[str]:
+    """Names of the nodes that were traced in these submodules."""
+
+    def scopes(node: Any) -> list[str]:
+        texts = [one.value for one in node.metadata_props if one.key == "pkg.torch.onnx.name_scopes"]
+        return [str(scope) for text in texts for scope in ast.literal_eval(text)]
+
+    return [node.name for node in graph.node if not set(modules).isdisjoint(scopes(node))]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
