@@ -32,6 +32,8 @@ class Backend(Protocol):
         Pixels around a pixel that its maps depend on; None: the whole window.
     prompt_window : int or None
         Side of the window around a prompt in which its mask is drawn; None: the whole window.
+    library_bytes : int
+        Memory of what runs it, loaded.
     """
 
     @property
@@ -46,6 +48,8 @@ class Backend(Protocol):
     def reach(self) -> int | None: ...  # noqa: D102
     @property
     def prompt_window(self) -> int | None: ...  # noqa: D102
+    @property
+    def library_bytes(self) -> int: ...  # noqa: D102
 
     def encode(self, image: NDArray[np.float32]) -> Embedding:
         """Features of a window, ``(nband, ny, nx)`` as the recipe shows it."""

@@ -10,8 +10,6 @@ from starnet.networks import NetworkConfig, PromptDecoder, VitEncoder
 
 #: What the masks of one batch of prompts may take where no limit is given.
 BATCH_BYTES = 2**30
-#: torch itself, loaded.
-LIBRARY_BYTES = 600 * 2**20
 
 
 def encoding(config: NetworkConfig, window: tuple[int, int]) -> int:
@@ -25,9 +23,9 @@ def encoding(config: NetworkConfig, window: tuple[int, int]) -> int:
         tokens = (encoder.image_size // encoder.patch_size) ** 2
         weights = 12 * encoder.width**2 * encoder.depth
         attention = 3 * encoder.heads * tokens**2
-        return LIBRARY_BYTES + 4 * (weights + attention + 8 * tokens * encoder.width)
+        return 4 * (weights + attention + 8 * tokens * encoder.width)
     pixels = window[0] * window[1]
-    return LIBRARY_BYTES + 4 * pixels * (16 + 3 * encoder.widths[0])
+    return 4 * pixels * (16 + 3 * encoder.widths[0])
 
 
 def decoding(config: NetworkConfig, window: tuple[int, int], prompt_window: int | None) -> int:

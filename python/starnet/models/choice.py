@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from starnet.bundle import Bundle
 from starnet.errors import StarnetError
 from starnet.models.backend import Backend
 from starnet.models.base import Model
@@ -43,11 +44,11 @@ class NetworkOptions:
         ``"head"`` (the instance head alone), ``"grid"``, ``"peaks"``, ``"centres"``, or a table: see
         `starnet.models.prompting`. ``"head"`` by default where the network has one, else ``"peaks"``.
     device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; for a bundle ``"tensorrt"`` and ``"tensorrt:N"`` besides.
     embeddings : str or Path, optional
         Folder where embeddings are kept for later runs.
     threads : int, optional
-        For the network; as torch is set up by default.
+        For the network; as torch is set up, or all cores of a bundle, by default.
     """
 
     checkpoint: str | Path | None = None
@@ -65,7 +66,7 @@ def get_model(
     Parameters
     ----------
     model : str, Path or Backend
-        One of `MODELS` or of `starnet.networks.NETWORKS`, a file of weights, or what runs a network.
+        One of `MODELS` or of `starnet.networks.NETWORKS`, a file of weights, a bundle's folder, or what runs a network.
     mosaic : Mosaic
         Whose bands and WCS networks and prompts need.
     options : NetworkOptions
@@ -83,7 +84,8 @@ def get_model(
             if getattr(options, name) not in (None, "auto"):
                 raise StarnetError(f"model {model} has no network: leave --{name} out, or choose another --model")
         return _made(MODELS[model], f"model {model}", parameters)
-    backend = _backend(model, options) if isinstance(model, str | Path) else model
+    names = [band.name for band in mosaic.bands]
+    backend = _backend(model, options, names) if isinstance(model, str | Path) else model
     prompts = options.prompts or ("head" if backend.config.instance_head else "peaks")
     name = f"model {backend.config.name} with --prompts {prompts if isinstance(prompts, str) else 'of a table'}"
     if prompts in ("head", "centres") and not backend.config.instance_head:
@@ -92,7 +94,7 @@ def get_model(
         )
     folder = None if options.embeddings is None else Path(options.embeddings)
     shared = {
-        "encoder": Encoder.of(backend, [band.name for band in mosaic.bands], folder),
+        "encoder": Encoder.of(backend, names, folder),
         "detector": _made(Detector, name, _taken(parameters, "kernel_fwhm")),
     }
     if prompts == "head":
@@ -126,12 +128,20 @@ def _explained(name: str) -> Iterator[None]:
         raise StarnetError(f"{name}: {error}") from error
 
 
-def _backend(model: str | Path, options: NetworkOptions) -> Backend:
+def _backend(model: str | Path, options: NetworkOptions, bands: list[str]) -> Backend:
+    # `--model tiny` is the network whatever folder lies here; `--model tiny/` is the folder.
+    if model not in NETWORKS and Path(model).is_dir():
+        if options.checkpoint is not None:
+            raise StarnetError(f"model {model} is a bundle, with its weights: leave --checkpoint out")
+        # A second to import, which only bundles need.
+        from starnet.models.session import SessionBackend
+
+        return SessionBackend(Bundle.open(model, bands=bands), device=options.device, threads=options.threads)
     is_file = Path(model).suffix.lower() in SUFFIXES
     if not is_file and model not in NETWORKS:
         raise StarnetError(
-            f"model {str(model)!r} is unknown: choose one of {', '.join([*MODELS, *NETWORKS])}, or a file of weights "
-            f"({', '.join(SUFFIXES)})"
+            f"model {str(model)!r} is unknown: choose one of {', '.join([*MODELS, *NETWORKS])}, a file of weights "
+            f"({', '.join(SUFFIXES)}), or the folder of a bundle"
         )
     if is_file and options.checkpoint is not None:
         raise StarnetError(f"model {model} is a file of weights already: leave --checkpoint out")

@@ -151,5 +151,5 @@ class NetworkEngine:
         return replace(self, detector=replace(self.detector, noise=parameters["noise"]))
 
     def memory(self, window: tuple[int, int]) -> int:
-        """Of the weights and the encoder."""
-        return budget.encoding(self.backend.config, window)
+        """Of the library, the weights and the encoder."""
+        return self.backend.library_bytes + budget.encoding(self.backend.config, window)

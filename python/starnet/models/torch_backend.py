@@ -16,6 +16,7 @@ from torch import Tensor
 from starnet.errors import StarnetError
 from starnet.masks import Decoded
 from starnet.models.backend import Embedding
+from starnet.models.prompt_windows import Alike
 from starnet.networks import NetworkConfig, checkpoints
 from starnet.networks.network import Network
 from starnet.prompts import Prompts
@@ -64,6 +65,9 @@ class TorchBackend:
     autocast : bool
         Whether a GPU may use bfloat16 where SAM's training did: faster, and not quite the same numbers.
     """
+
+    library_bytes = 600 * 2**20
+    """torch itself, loaded."""
 
     def __init__(
         self, network: Network, *, device: str = "auto", threads: int | None = None, autocast: bool = False
@@ -147,30 +151,21 @@ class TorchBackend:
             return _array(logits[0].float().sigmoid())
 
     def decode(self, embedding: Embedding, prompts: Prompts, *, multimask: bool) -> Decoded:
-        """Masks of prompts, in pixels of the window, that fit into memory at once.
-
-        Prompts that have as many points, and a box or none, are decoded together: no mask depends on the room that
-        another prompt needs.
-        """
+        """Masks of prompts, in pixels of the window, that fit into memory at once."""
         with self._running(f"the masks of {len(prompts)} prompts"):
             shape = embedding["shape"]
             origins = self.network.prompt_origins(torch.from_numpy(prompts.anchors), shape).numpy()
             found: list[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]] = []
-            counts = (prompts.labels != -1).sum(axis=1)
-            boxed = np.isfinite(prompts.boxes).all(axis=1)
-            kinds = counts * 2 + boxed
-            for kind in np.unique(kinds):
-                which = np.flatnonzero(kinds == kind)
-                points, labels, boxes = _compact(prompts.select(which), int(kind) // 2, boxed=bool(kind % 2))
+            for alike in Alike.of(prompts):
                 logits, iou = self.network.decode(
                     embedding["embedding"],
-                    self._tensor(points),
-                    self._tensor(labels),
-                    None if boxes is None else self._tensor(boxes),
+                    self._tensor(alike.points),
+                    self._tensor(alike.labels),
+                    None if alike.boxes is None else self._tensor(alike.boxes),
                     multimask=multimask,
                     shape=shape,
                 )
-                found.append((which, _array(logits.float()), _array(iou.float())))
+                found.append((alike.which, _array(logits.float()), _array(iou.float())))
         if not found:
             m, side = 3 if multimask else 1, self.prompt_window
             size = shape if side is None else (side, side)
@@ -224,15 +219,6 @@ class TorchBackend:
 
 def _load(arguments: dict[str, Any]) -> TorchBackend:
     return TorchBackend.load(**arguments)
-
-
-def _compact(
-    prompts: Prompts, count: int, *, boxed: bool
-) -> tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.float32] | None]:
-    """Points, labels and boxes without the room that is left of other prompts."""
-    order = np.argsort(prompts.labels == -1, axis=1, kind="stable")[:, :count]
-    points = np.take_along_axis(prompts.points, order[:, :, None], axis=1)
-    return points, np.take_along_axis(prompts.labels, order, axis=1), prompts.boxes if boxed else None
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
