@@ -113,6 +113,7 @@ def test_lora_and_a_learned_adapter_go_along(config: NetworkConfig, tmp_path: Pa
         for name, tensor in net.named_parameters():
             if "lora" in name:
                 tensor.normal_(0, 0.05)
+        net.adapter.mix.bias.fill_(0.3)
     made = {graph.file: graph for graph in graphs(net)}
     onnx_files.write(made[ENCODER], tmp_path)
     pixels = torch.randn((1, 2, 64, 70))
@@ -134,11 +135,13 @@ def test_batch_normalisation_is_folded_and_nothing_is_left_of_torch(pair: Pair, 
 @pytest.mark.parametrize("config", [TINY, VIT], ids=["tiny", "vit"])
 def test_half_precision_is_inside_only(config: NetworkConfig, tmp_path: Path) -> None:
     net = lively(config)
-    folder = write_graphs(net, tmp_path, half=True)
-    graph = GraphNetwork(net, folder, 1)
+    for one in graphs(net, half=True):
+        if one.file != DECODER or config is TINY:  # whose decoder is the same, and takes long to trace
+            onnx_files.write(one, tmp_path)
+    graph = GraphNetwork(net, tmp_path, 1)
     float32, float16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
-    for name in (ENCODER, DECODER, INSTANCES):
-        model = onnx.load(folder / name)
+    for name in graph.sessions:
+        model = onnx.load(tmp_path / name)
         types = {one.type.tensor_type.elem_type for one in [*model.graph.input, *model.graph.output]}
         assert types <= {float32, onnx.TensorProto.INT64}
         kinds = {one.name: one.data_type for one in model.graph.initializer}

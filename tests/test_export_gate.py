@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +42,15 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["export", *map(str, arguments)])
 
 
-@pytest.mark.parametrize(("config", "precision"), [(TINY, "int8"), (VIT, "fp32"), (VIT, "fp16"), (VIT, "int8")])
+@pytest.mark.parametrize(
+    ("config", "precision"),
+    [
+        (TINY, "int8"),
+        (VIT, "fp16"),
+        pytest.param(VIT, "fp32", marks=pytest.mark.slow),
+        pytest.param(VIT, "int8", marks=pytest.mark.slow),
+    ],
+)
 def test_a_bundle_finds_the_objects_of_its_network(
     config: NetworkConfig, precision: str, tmp_path: Path, shared_data: Path
 ) -> None:
@@ -67,40 +75,48 @@ def test_a_bundle_finds_the_objects_of_its_network(
     assert found.about["parity"]["objects"]["iou_mean"] == made.parity.objects.iou_mean
 
 
-def test_the_command_writes_a_bundle_and_says_how_good_it_is(weights: Path, tmp_path: Path) -> None:
-    result = run(weights, "-o", tmp_path / "b", "--threads", 1)
+@pytest.fixture(scope="module")
+def written(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A bundle of the command, and what it printed."""
+    folder = tmp_path_factory.mktemp("bundles") / "b"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiles, "SIDE", 160)
+        return folder, run(weights, "-o", folder, "--threads", 1)
+
+
+def test_the_command_writes_a_bundle_and_says_how_good_it_is(written: tuple[Path, Result], weights: Path) -> None:
+    folder, result = written
     assert result.exit_code == 0, result.stderr
     assert "b: fp32, opset 18" in result.stdout
     assert "2 of simulated" in result.stdout
     assert "IoU 1.0000" in result.stdout
-    about = json.loads((tmp_path / "b" / "bundle.json").read_text())
+    about = json.loads((folder / "bundle.json").read_text())
     assert about["quality"] == {"ap50": 0.5}
     assert about["training"] == {"file": "mine.safetensors", "steps": 7}
     assert about["recipe"] == "noise"
     assert about["tile"] == 1024
     assert about["parity"]["gate"] == {"iou": 0.99, "flux": 1e-3}
     assert set(about["made"]) == {"starnet", "torch", "onnx", "onnxruntime"}
-    again = run(weights, "-o", tmp_path / "b")
+    again = run(weights, "-o", folder)
     assert (again.exit_code, again.stderr.count("\n")) == (2, 1)
     assert "give --force" in again.stderr
 
 
-def test_an_export_that_differs_is_not_kept(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    true = exporting.graphs
-
-    def spoiled(network: Any, *, half: bool = False) -> Any:
-        made = true(network, half=half)
-        with torch.no_grad():
-            for parameter in made[0].module.encoder.stem.parameters():
-                parameter.mul_(0.9)
-        return made
-
-    monkeypatch.setattr(exporting, "graphs", spoiled)
-    result = run(weights, "-o", tmp_path / "b", "-q", "--threads", 1)
+def test_an_export_that_differs_is_not_kept(
+    written: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = written
+    other = lively(TINY)
+    with torch.no_grad():
+        for parameter in other.image_encoder.stem.parameters():
+            parameter.mul_(0.9)
+    checkpoints.save(other, tmp_path / "other.safetensors")
+    monkeypatch.setattr(exporting, "write", lambda graph, to, opset: shutil.copy(folder / graph.file, to))
+    result = run(tmp_path / "other.safetensors", "-o", tmp_path / "b", "-q", "--threads", 1)
     assert result.exit_code == 2
     assert "the export of tiny is not the same as the network, and was not kept: the mean IoU of its" in result.stderr
     assert result.stderr.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["other.safetensors"]
 
 
 def test_a_network_that_finds_nothing_cannot_be_compared() -> None:
