@@ -19,7 +19,7 @@ from starnet.export.onnx_files import OPSET, check_opset, write
 from starnet.export.parity import GATES, Gate, Parity
 from starnet.export.quantise import Inputs, quantise
 from starnet.export.runner import GraphNetwork
-from starnet.export.tiles import SkyTile, real_tiles, simulated_tiles
+from starnet.export.tiles import SIMULATED, SkyTile, real_tiles, simulated_tiles
 from starnet.models.network_engine import Windows
 from starnet.models.torch_backend import TorchBackend
 from starnet.networks import NETWORKS, VitEncoder, checkpoints
@@ -120,8 +120,9 @@ def export(
                 write(graph, partial, opset)
         if precision == "int8":
             with clock("quantise"):
-                fine = {graph.file: graph.fine for graph in made}
-                _quantise(backend, partial, fine, [*simulated_tiles(backend, seed=1, count=CALIBRATION), *sky], threads)
+                given = [tile for tile in sky if tile.origin != SIMULATED]
+                calibration = [*simulated_tiles(backend, seed=1, count=CALIBRATION), *given]
+                _quantise(backend, partial, {graph.file: graph.fine for graph in made}, calibration, threads)
         with clock("compare"):
             graph_network: Any = GraphNetwork(network, partial, threads)
             exported = TorchBackend(graph_network, device="cpu", threads=threads)

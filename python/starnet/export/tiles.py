@@ -22,6 +22,7 @@ from starnet.tiles import Box
 
 #: Tiles of each mosaic; and of a simulated one, for tiny encoders, pixels on a side.
 PER_MOSAIC, SIDE = 2, 480
+SIMULATED = "simulated"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class SkyTile:
     Attributes
     ----------
     origin : str
-        ``"simulated"``, or the name of the first of its files.
+        `SIMULATED`, or the name of the first of its files.
     preprocessed : Preprocessed
         By the network's recipe; its box begins at 0, 0.
     bands : tuple of int
@@ -51,7 +52,7 @@ class SkyTile:
         return np.ascontiguousarray(self.preprocessed.image[list(self.bands)])
 
 
-def simulated_tiles(backend: Backend, *, seed: int = 0, count: int = PER_MOSAIC) -> list[SkyTile]:
+def simulated_tiles(backend: Backend, *, seed: int = 0, count: int | None = None) -> list[SkyTile]:
     """Windows of a simulated deep field of the network's bands, or of three of Hubble's.
 
     Raises
@@ -60,6 +61,8 @@ def simulated_tiles(backend: Backend, *, seed: int = 0, count: int = PER_MOSAIC)
         If GalSim is missing, or no preset has these bands.
     """
     from starnet.simulate import PRESETS, Field, write
+
+    count = PER_MOSAIC if count is None else count
 
     wanted = backend.config.bands
     for preset in PRESETS.values():
@@ -72,10 +75,10 @@ def simulated_tiles(backend: Backend, *, seed: int = 0, count: int = PER_MOSAIC)
     field = Field(preset.select(names), (side * count, side), seed)
     with tempfile.TemporaryDirectory(prefix="starnet-") as folder:
         made = write(field, folder).outputs
-        return _tiles(backend, "simulated", [made[name] for name in names], count)
+        return _tiles(backend, SIMULATED, [made[name] for name in names], count)
 
 
-def real_tiles(backend: Backend, files: Sequence[str | Path], *, count: int = PER_MOSAIC) -> list[SkyTile]:
+def real_tiles(backend: Backend, files: Sequence[str | Path], *, count: int | None = None) -> list[SkyTile]:
     """Windows of a mosaic, those with the most pixels of any value.
 
     Raises
@@ -83,7 +86,7 @@ def real_tiles(backend: Backend, files: Sequence[str | Path], *, count: int = PE
     StarnetError
         If the files are not a mosaic, or lack a band of the network.
     """
-    return _tiles(backend, Path(files[0]).name, files, count)
+    return _tiles(backend, Path(files[0]).name, files, PER_MOSAIC if count is None else count)
 
 
 def _tiles(backend: Backend, origin: str, files: Sequence[str | Path], count: int) -> list[SkyTile]:

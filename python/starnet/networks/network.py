@@ -85,6 +85,9 @@ class Network(nn.Module):
         dict of str to Tensor
             ``embedding``, and what the instance head needs besides.
         """
+        if isinstance(self.image_encoder, Tiny):
+            # Before a learned adapter, whose constant would else end where the window does: bundles pad pixels too.
+            pixels = self.image_encoder.padded(pixels)
         features = self.image_encoder(self.adapter(pixels))
         return features if self.instance_head is not None else {"embedding": features["embedding"]}
 

@@ -90,11 +90,15 @@ class Tiny(nn.Module):
         """The shape that a window of this shape is padded to."""
         return -(-shape[0] // self.stride) * self.stride, -(-shape[1] // self.stride) * self.stride
 
+    def padded(self, pixels: Tensor) -> Tensor:
+        """A window with zeros below and to the right, up to multiples of the stride."""
+        ny, nx = pixels.shape[2:]
+        height, width = self.frame((ny, nx))
+        return functional.pad(pixels, (0, width - nx, 0, height - ny))
+
     def forward(self, channels: Tensor) -> dict[str, Tensor]:
         """``embedding`` at stride 4 and ``pixels`` at the finest, of the padded window."""
-        ny, nx = channels.shape[2:]
-        height, width = self.frame((ny, nx))
-        return self.embed(functional.pad(channels, (0, width - nx, 0, height - ny)))
+        return self.embed(self.padded(channels))
 
     def embed(self, channels: Tensor) -> dict[str, Tensor]:
         """The features of a window whose extents are multiples of the stride."""

@@ -1,0 +1,39 @@
+"""Networks that find something, and what is exported of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from network_samples import network
+from starnet.export import onnx_files
+from starnet.export.graphs import graphs
+from starnet.networks import NETWORKS, NetworkConfig, TinyEncoder
+from starnet.networks.network import Network
+
+TINY = replace(NETWORKS["tiny"], encoder=TinyEncoder((8, 12, 16), (1, 1, 1)))
+VIT = replace(NETWORKS["vit_test"], instance_head=True)
+
+
+def lively(config: NetworkConfig) -> Network:
+    """With random weights, and maps in which some pixels are foreground, and some centres."""
+    net = network(config)
+    head = net.instance_head
+    assert head is not None
+    torch.manual_seed(1)
+    image = torch.randn((1, len(config.bands) or 3, 128, 128))
+    with torch.no_grad():
+        maps = net.instance_maps(net.encode(image), (128, 128))[0]
+        each = head.out.bias.numel() // 3
+        for i, share in enumerate((0.8, 0.97, 0.5)):
+            head.out.bias[i * each : (i + 1) * each] -= maps[i].flatten().quantile(share)
+    return net
+
+
+def write_graphs(net: Network, folder: Path, *, half: bool = False) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for graph in graphs(net, half=half):
+        onnx_files.write(graph, folder)
+    return folder

@@ -1,0 +1,209 @@
+"""The graphs of networks in ONNX: the same numbers, for any extents and prompts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from export_samples import TINY, VIT, lively, write_graphs
+from network_samples import network, prompts_of
+from starnet.bundle import DECODER, ENCODER, INSTANCES
+from starnet.errors import StarnetError
+from starnet.export import onnx_files
+from starnet.export.graphs import graphs, interpolation
+from starnet.export.onnx_files import check_opset
+from starnet.export.quantise import quantise
+from starnet.export.runner import GraphNetwork
+from starnet.networks import NETWORKS, NetworkConfig, lora
+from starnet.networks.network import Network
+from starnet.networks.vit import scaled_shape
+
+Pair = tuple[Network, GraphNetwork]
+
+
+@pytest.fixture(scope="module", params=[TINY, VIT], ids=["tiny", "vit"])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    net = lively(request.param)
+    return net, GraphNetwork(net, write_graphs(net, tmp_path_factory.mktemp("graphs")), 1)
+
+
+def close(ours: torch.Tensor, theirs: torch.Tensor, atol: float = 2e-4) -> None:
+    assert ours.shape == theirs.shape
+    assert theirs.dtype == torch.float32
+    np.testing.assert_allclose(theirs.numpy(), ours.numpy(), atol=atol)
+
+
+@given(extent=st.integers(3, 300), framed=st.integers(1, 128))
+def test_the_picture_is_scaled_as_torch_does(extent: int, framed: int) -> None:
+    line = torch.rand((1, 1, 1, extent), generator=torch.Generator().manual_seed(extent))
+    ours = interpolation(extent, torch.tensor(framed), 128) @ line[0, 0, 0]
+    theirs = functional.interpolate(line, (1, framed), mode="bilinear", align_corners=False, antialias=True)
+    np.testing.assert_allclose(ours[:framed], theirs[0, 0, 0], atol=1e-5)
+    assert (ours[framed:] == 0).all()
+
+
+@settings(max_examples=8, deadline=None)
+@given(n=st.integers(1, 3), bands=st.sampled_from([1, 3, 4]), ny=st.integers(20, 150), nx=st.integers(20, 150))
+def test_maps_of_any_windows(pair: Pair, n: int, bands: int, ny: int, nx: int) -> None:
+    net, graph = pair
+    pixels = torch.randn((n, bands, ny, nx), generator=torch.Generator().manual_seed(ny)) * 2
+    with torch.inference_mode():
+        ours, theirs = net.encode(pixels), graph.encode(pixels)
+        for name, values in ours.items():
+            close(values, theirs[name])
+        close(net.instance_maps(ours, (ny, nx)), graph.instance_maps(ours, (ny, nx)), 1e-3)
+
+
+@pytest.mark.parametrize("multimask", [False, True])
+@pytest.mark.parametrize("kind", ["points", "boxes", "both"])
+def test_masks_of_any_prompts(pair: Pair, kind: str, multimask: bool) -> None:
+    net, graph = pair
+    with torch.inference_mode():
+        for shape, p in (((150, 170), 3), ((90, 60), 1)):
+            embedding = net.encode(torch.randn((1, 3, *shape)))["embedding"]
+            asked = {name: values if values is None else values[:p] for name, values in prompts_of(kind, 60).items()}
+            ours = net.decode(embedding, **asked, multimask=multimask, shape=shape)
+            theirs = graph.decode(embedding, **asked, multimask=multimask, shape=shape)
+            for one, other in zip(ours, theirs, strict=True):
+                close(one, other)
+
+
+def test_a_former_mask_is_taken_into_account(pair: Pair) -> None:
+    net, graph = pair
+    side = 4 * net.prompt_encoder.image_embedding_size[0]
+    frame = {} if graph.local else {"frame": torch.tensor([128, 128]), "shape": torch.tensor([128, 128])}
+    width, cells = net.config.prompt.width, side // 4
+    points, labels = torch.tensor([[[60.0, 70.0], [0.0, 0.0]]]), torch.tensor([[1, -1]])
+    embedding, former = torch.randn((1, width, cells, cells)), torch.randn((1, 1, side, side))
+    which = {"which": torch.tensor([0])}
+    found = [
+        graph._run(
+            DECODER, embedding=embedding, points=points, labels=labels, mask_input=former,
+            has_mask=torch.tensor([has]), **which, **frame,
+        )[0]
+        for has in (0.0, 1.0)
+    ]  # fmt: skip
+    with torch.inference_mode():
+        ours = [
+            net.decode(embedding, points[:, :1], labels[:, :1], None, one, shape=(128, 128))[0]
+            for one in (None, former)
+        ]
+    if graph.local:  # there the anchor lies in the middle of a window of its own
+        whole = [
+            net.draw(embedding, points[:, :1], labels[:, :1], None, one, shape=(128, 128))[0] for one in (None, former)
+        ]
+        ours = [one.detach() for one in whole]
+    for one, other in zip(ours, found, strict=True):
+        close(one, other)
+    assert (found[0] - found[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("config", [TINY, VIT], ids=["tiny", "vit"])
+def test_lora_and_a_learned_adapter_go_along(config: NetworkConfig, tmp_path: Path) -> None:
+    net = lora.add(network(replace(config, bands=("F160W", "F814W"))), rank=2).eval()
+    with torch.no_grad():
+        for name, tensor in net.named_parameters():
+            if "lora" in name:
+                tensor.normal_(0, 0.05)
+        net.adapter.mix.bias.fill_(0.3)
+    made = {graph.file: graph for graph in graphs(net)}
+    onnx_files.write(made[ENCODER], tmp_path)
+    pixels = torch.randn((1, 2, 64, 70))
+    with torch.inference_mode():
+        close(net.encode(pixels)["embedding"], GraphNetwork(net, tmp_path, 1).encode(pixels)["embedding"], 1e-3)
+    assert lora.has_lora(net), "the network was changed"
+
+
+def test_batch_normalisation_is_folded_and_nothing_is_left_of_torch(pair: Pair, tmp_path: Path) -> None:
+    net, _ = pair
+    onnx_files.write(graphs(net)[0], tmp_path)
+    model = onnx.load(tmp_path / ENCODER)
+    onnx.checker.check_model(model)
+    assert {one.domain for one in model.opset_import} == {""}
+    assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
+    assert any(m.__class__.__name__ == "BatchNorm2d" for m in net.modules())
+
+
+@pytest.mark.parametrize("config", [TINY, VIT], ids=["tiny", "vit"])
+def test_half_precision_is_inside_only(config: NetworkConfig, tmp_path: Path) -> None:
+    net = lively(config)
+    for one in graphs(net, half=True):
+        if one.file != DECODER or config is TINY:  # whose decoder is the same, and takes long to trace
+            onnx_files.write(one, tmp_path)
+    graph = GraphNetwork(net, tmp_path, 1)
+    float32, float16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+    for name in graph.sessions:
+        model = onnx.load(tmp_path / name)
+        types = {one.type.tensor_type.elem_type for one in [*model.graph.input, *model.graph.output]}
+        assert types <= {float32, onnx.TensorProto.INT64}
+        kinds = {one.name: one.data_type for one in model.graph.initializer}
+        weights = [kinds[node.input[1]] for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")]
+        # Masks that are given are few: their convolutions stay as they are.
+        assert weights.count(float16) >= len(weights) - (3 if name == DECODER else 0)
+        for node in model.graph.node:
+            if node.op_type == "LayerNormalization":
+                assert kinds[node.input[1]] == float32
+    pixels = torch.randn((1, 3, 100, 130))
+    with torch.inference_mode():
+        ours, theirs = net.encode(pixels), graph.encode(pixels)
+        close(ours["embedding"], theirs["embedding"], 0.05)
+        assert (ours["embedding"] != theirs["embedding"]).any()
+        assert next(net.image_encoder.parameters()).dtype == torch.float32, "the network was changed"
+
+
+def test_eight_bits_are_of_channels_and_not_at_the_ends(tmp_path: Path) -> None:
+    net = network(replace(NETWORKS["tiny"]))
+    graph = graphs(net)[0]
+    onnx_files.write(graph, tmp_path)
+    before = GraphNetwork(net, tmp_path, 1)
+    pixels = torch.randn((1, 3, 96, 64))
+    quantise(tmp_path / ENCODER, [{"image": pixels.numpy()}], graph.fine)
+    assert [path.name for path in tmp_path.iterdir()] == [ENCODER]
+    model = onnx.load(tmp_path / ENCODER)
+    weights = {one.name: one for one in model.graph.initializer}
+    scales = [
+        weights[n.input[1]] for n in model.graph.node if n.op_type == "DequantizeLinear" and n.input[0] in weights
+    ]
+    assert sum(len(one.dims) == 1 and one.dims[0] > 1 for one in scales) > 10
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    in_float = [node.input[1] in weights for node in convolutions]
+    assert in_float[0]
+    assert in_float[-1]
+    assert 0 < sum(in_float) < len(in_float)
+    with torch.inference_mode():
+        ours, theirs = before.encode(pixels)["pixels"], GraphNetwork(net, tmp_path, 1).encode(pixels)["pixels"]
+    assert 0 < (ours - theirs).abs().mean() < 0.1 * ours.abs().mean()
+
+
+def test_large_weights_lie_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_files, "EXTERNAL", 0)
+    net = network(TINY)
+    paths = onnx_files.write(graphs(net)[0], tmp_path)
+    assert [path.name for path in paths] == ["encoder.onnx", "encoder.onnx.data"]
+    assert paths[1].stat().st_size > paths[0].stat().st_size / 4
+    pixels = torch.randn((1, 3, 32, 32))
+    with torch.inference_mode():
+        close(net.encode(pixels)["embedding"], GraphNetwork(net, tmp_path, 1).encode(pixels)["embedding"])
+
+
+@pytest.mark.parametrize("opset", [18, 20])
+def test_the_opset_is_that_asked_for(tmp_path: Path, opset: int) -> None:
+    net = network(TINY)
+    onnx_files.write(graphs(net)[1], tmp_path, opset)
+    assert onnx.load(tmp_path / INSTANCES).opset_import[0].version == opset
+    check_opset(opset)
+    for wrong in (17, 99):
+        with pytest.raises(StarnetError, match=rf"opset {wrong}: choose one from 18 to \d\d"):
+            check_opset(wrong)
+
+
+def test_frames_are_those_of_sam() -> None:
+    assert scaled_shape((682, 500), 1024) == (1024, 751)
