@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
+import sep
 
 from starnet import _core
 from starnet.filters.background import Background
@@ -15,6 +18,19 @@ from starnet.recipe import Preprocessed, Recipe
 from starnet.tiles import Box
 
 SIGMA_PER_FWHM = 1 / (2 * math.sqrt(2 * math.log(2)))
+_sep_lock = threading.RLock()
+
+
+@contextmanager
+def sep_buffer(pixels: int) -> Iterator[None]:
+    """Room for so many pixels in `sep`, which keeps it as a setting of the process: one thread at a time has it."""
+    with _sep_lock:
+        before = sep.get_extract_pixstack()
+        sep.set_extract_pixstack(pixels)
+        try:
+            yield
+        finally:
+            sep.set_extract_pixstack(before)
 
 
 def gaussian_profile(fwhm: float) -> npt.NDArray[np.float32]:

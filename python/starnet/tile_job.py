@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from starnet.instances import Columns, finish_component, form_objects, place_objects
 from starnet.layers import Layers
-from starnet.models import Mapper
+from starnet.masks import Masks
+from starnet.models import Mapper, Maps, Prompted, Staged
 from starnet.mosaic import Mosaic
-from starnet.recipe import Recipe
+from starnet.recipe import Preprocessed, Recipe
 from starnet.run import RunDirectory, Shards
 from starnet.stitch import Joiner, Part
-from starnet.workers import Pool
+from starnet.workers import Pool, Stage
+
+#: What is done with a tile, and with seams, where a network runs; the stages' names are those of ``run.json``.
+STAGES = {
+    "process_tile": (Stage("read", "read"), Stage("network", "infer"), Stage("objects", "form")),
+    "finish_seams": (Stage("objects", "finish_seams"),),
+}
+MASK_STAGES = {"draw": (Stage("read", "read"), Stage("network", "masks"), Stage("objects", "keep"))}
 
 
 @dataclass(frozen=True)
@@ -30,9 +39,26 @@ class TileJob:
 
     def process_tile(self, index: int) -> int:
         """Segments one tile; returns the number of its finished objects."""
+        _, preprocessed = self.read(index)
+        return self._segment(index, preprocessed, self.model.maps(preprocessed))
+
+    def read(self, index: int) -> tuple[int, Preprocessed]:
+        """What a tile sees."""
+        return index, self.recipe.apply(self.mosaic, self.shards.grid[index].window)
+
+    def infer(self, tile: tuple[int, Preprocessed]) -> tuple[int, Preprocessed, Any]:
+        """What the network says of it."""
+        assert isinstance(self.model, Staged)
+        return *tile, self.model.infer(tile[1])
+
+    def form(self, tile: tuple[int, Preprocessed, Any]) -> int:
+        """Its objects; the rest of `process_tile`."""
+        assert isinstance(self.model, Staged)
+        index, preprocessed, inferred = tile
+        return self._segment(index, preprocessed, self.model.finish(preprocessed, inferred))
+
+    def _segment(self, index: int, preprocessed: Preprocessed, maps: Maps) -> int:
         tile = self.shards.grid[index]
-        preprocessed = self.recipe.apply(self.mosaic, tile.window)
-        maps = self.model.maps(preprocessed)
         layers = Layers.of(preprocessed, maps, self.mosaic.shape, tile.core)
         if maps.drawn is not None:
             objects = place_objects(layers, maps.drawn, tile.window)
@@ -64,6 +90,63 @@ class TileJob:
         return count
 
 
+@dataclass(frozen=True)
+class MaskJob:
+    """The masks of a tile's prompts, before anything is formed or measured.
+
+    Parameters
+    ----------
+    mosaic, recipe, engine, shards
+        Those of the run, fitted.
+    room : int, optional
+        Bytes that the masks of a batch of prompts may take.
+    """
+
+    mosaic: Mosaic
+    recipe: Recipe
+    engine: Prompted
+    shards: Shards
+    room: int | None
+
+    def read(self, index: int) -> tuple[int, Preprocessed]:
+        """What a tile sees."""
+        return index, self.recipe.apply(self.mosaic, self.shards.grid[index].window)
+
+    def masks(self, tile: tuple[int, Preprocessed]) -> tuple[int, Masks]:
+        """What the network draws there."""
+        index, preprocessed = tile
+        core = self.shards.grid[index].core
+        return index, self.engine.draw(preprocessed, core, self.mosaic.shape, room=self.room)
+
+    def keep(self, drawn: tuple[int, Masks]) -> int:
+        """Writes them; returns their number."""
+        self.shards.write_masks(*drawn)
+        return len(drawn[1])
+
+
+def draw_masks(
+    run: RunDirectory,
+    shards: Shards,
+    workforce: Pool,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> None:
+    """Draws the masks of all tiles that the ledger does not hold, taken in order."""
+    grid = shards.grid
+    started: deque[tuple[int, Future[int] | None]] = deque()
+    tiles = iter(range(len(grid)))
+    done = 0
+    while True:
+        _fill(started, tiles, run.finished["masks"], workforce, "draw")
+        if not started:
+            break
+        tile, future = started.popleft()
+        if future is not None:
+            run.record("masks", tile, masks=future.result())
+        done += grid[tile].core.size
+        if progress:
+            progress("masks", done, grid.shape[0] * grid.shape[1])
+
+
 def process_tiles(
     run: RunDirectory,
     shards: Shards,
@@ -81,10 +164,7 @@ def process_tiles(
     tiles = iter(range(len(grid)))
     done = 0
     while True:
-        # Two tiles a worker: none waits for the next, and little is lost when the run is stopped.
-        while len(started) < 2 * workforce.workers and (tile := next(tiles, None)) is not None:
-            waiting = None if tile in run.finished_tiles else workforce.submit("process_tile", tile)
-            started.append((tile, waiting))
+        _fill(started, tiles, run.finished_tiles, workforce, "process_tile")
         if not started:
             break
         tile, future = started.popleft()
@@ -100,6 +180,18 @@ def process_tiles(
             progress("segment", done, grid.shape[0] * grid.shape[1])
     while seams:
         _record_seams(run, *seams.popleft())
+
+
+def _fill(
+    started: deque[tuple[int, Future[int] | None]],
+    tiles: Iterator[int],
+    finished: Container[int],
+    workforce: Pool,
+    method: str,
+) -> None:
+    """Starts as many tiles as should be under way; those that are finished need no work."""
+    while len(started) < workforce.ahead and (tile := next(tiles, None)) is not None:
+        started.append((tile, None if tile in finished else workforce.submit(method, tile)))
 
 
 def _record_seams(run: RunDirectory, tile: int, future: Future[int]) -> None:

@@ -27,6 +27,8 @@ def print_run(result: SegmentResult) -> None:
     ny, nx = result.run["shape"]
     _print(f"[bold]{result.n_sources} sources[/] in {nx} x {ny} pixels{_history(result)}")
     print_outputs(result.outputs, result.seconds, result.peak_memory, pixels=ny * nx)
+    if network := result.run.get("network"):
+        _print(f"  [dim]device[/]  {escape(network['device'])}")
     for note in result.notes:
         _print(f"  [yellow]note[/]  {escape(note)}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starnet.masks import Decoded
 from starnet.models.backend import Backend, Embedding
-from starnet.models.base import Drawn, Engine, Mapper, Maps, Model, Splitter
+from starnet.models.base import Drawn, Engine, Mapper, Maps, Model, Splitter, Staged
 from starnet.models.choice import MODELS, NetworkOptions, get_model
 from starnet.models.classical import Classical
 from starnet.models.network_engine import NetworkEngine
@@ -25,5 +25,6 @@ __all__ = [
     "NetworkOptions",
     "Prompted",
     "Splitter",
+    "Staged",
     "get_model",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +101,19 @@ class Mapper(Protocol):
 
     def maps(self, preprocessed: Preprocessed, *, threads: int | None = None) -> Maps:
         """The maps of a window."""
+        ...
+
+
+@runtime_checkable
+class Staged(Mapper, Protocol):
+    """A mapper that runs a network: its `maps` is `finish` after `infer`, which other threads may do at the same time."""
+
+    def infer(self, preprocessed: Preprocessed) -> Any:
+        """What the network says of a window."""
+        ...
+
+    def finish(self, preprocessed: Preprocessed, inferred: Any) -> Maps:
+        """The maps made of it."""
         ...
 
 

@@ -138,10 +138,18 @@ class Dense(NetworkEngine):
 
     def maps(self, preprocessed: Preprocessed, *, threads: int | None = None) -> Maps:
         """The head's maps; nothing is seen where no band has data."""
-        foreground, *landscape = self.encoder.backend.maps(self.encoder(preprocessed))
-        covered = preprocessed.valid.any(axis=0)
+        return self.finish(preprocessed, self.infer(preprocessed), threads=threads)
+
+    def infer(self, preprocessed: Preprocessed) -> NDArray[np.float32]:
+        """Foreground, centre and boundary distance; float32, ``(3, ny, nx)``. No network runs where there are no data."""
+        if not preprocessed.valid.any():
+            return np.zeros((3, *preprocessed.box.shape), np.float32)
+        return self.encoder.backend.maps(self.encoder(preprocessed))
+
+    def finish(self, preprocessed: Preprocessed, inferred: NDArray[np.float32], *, threads: int | None = None) -> Maps:
+        """The maps of what `infer` returned."""
         return Maps(
-            (foreground > np.float32(self.foreground_threshold)) & covered,
+            (inferred[0] > np.float32(self.foreground_threshold)) & preprocessed.valid.any(axis=0),
             self.detector.image(preprocessed, threads=threads),
-            np.stack(landscape),
+            inferred[1:],
         )

@@ -101,7 +101,8 @@ def prompt_origins(
     side = prompt_window // cell
     cells = np.floor((anchors[:, ::-1] + np.float32(0.5)) / np.float32(cell)).astype(np.int64) - side // 2
     last = [max(-(-extent // cell) - side, 0) for extent in shape]
-    return np.clip(cells, 0, last) * cell
+    found: NDArray[np.int64] = np.clip(cells, 0, last) * cell
+    return found
 
 
 def cut(embedding: NDArray[np.float32], origins: NDArray[np.int64], side: int, cell: int) -> NDArray[np.float32]:

@@ -118,6 +118,8 @@ class Prompted(NetworkEngine):
         room : int, optional
             Bytes that the masks of a batch of prompts may take.
         """
+        if not preprocessed.valid.any():
+            return Masks.concatenate([])
         window = preprocessed.box
         embedding: list[Embedding] = []  # made once, and only if somebody asks
 

@@ -64,7 +64,7 @@ class Acceleration:
         return [(TENSORRT, tensorrt), *providers]
 
 
-class NoProvider(Exception):
+class NoProviderError(Exception):
     """A provider that was asked for is not there; why."""
 
 
@@ -114,7 +114,7 @@ def sessions(
     lost = ""
     try:
         opened = _opened(onnxruntime, files, options, wanted, number, acceleration)
-    except NoProvider as error:
+    except NoProviderError as error:
         if kind != "auto":
             raise StarnetError(f"device {device}: {error}: choose --device cpu") from error
         lost = f"; no GPU, for {error}"
@@ -236,7 +236,7 @@ def _opened(
     providers = acceleration.providers(kind, number)
     first = providers[0][0]
     if first not in onnxruntime.get_available_providers():
-        raise NoProvider(f"the ONNX Runtime here was built without {first} (pip install 'starnet[gpu]')")
+        raise NoProviderError(f"the ONNX Runtime here was built without {first} (pip install 'starnet[gpu]')")
     if first != CPU:
         _load_libraries(onnxruntime)
     opened: dict[str, InferenceSession] = {}
@@ -247,11 +247,13 @@ def _opened(
                 session = onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
         except Exception as error:
             if first != CPU:
-                raise NoProvider(f"a session on {first} could not be opened ({_line(error)})") from error
+                raise NoProviderError(f"a session on {first} could not be opened ({_line(error)})") from error
             raise StarnetError(f"{path} cannot be run by ONNX Runtime ({_line(error)}): export it again") from error
         got = session.get_providers()
         if got[0] != first:
-            raise NoProvider(f"a session that asked for {first} got {got[0]}: no GPU, or no driver and libraries of it")
+            raise NoProviderError(
+                f"a session that asked for {first} got {got[0]}: no GPU, or no driver and libraries of it"
+            )
         opened[name] = session
     return opened
 
@@ -259,7 +261,7 @@ def _opened(
 def _load_libraries(onnxruntime: Any) -> None:
     """CUDA and cuDNN of Python packages, where there are; what is missing the session says."""
     if hasattr(onnxruntime, "preload_dlls"):
-        with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
             onnxruntime.preload_dlls()
 
 

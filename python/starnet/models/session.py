@@ -36,7 +36,7 @@ class SessionBackend:
         Threads within an operator; operators run one after another. All cores by default.
     spinning : bool
         Whether these threads wait in loops: only where nothing else needs the cores, as the pipeline's stages do.
-    acceleration : Acceleration
+    acceleration : Acceleration, optional
         Options of a GPU's providers.
 
     Attributes
@@ -60,7 +60,7 @@ class SessionBackend:
         device: str = "auto",
         threads: int | None = None,
         spinning: bool = False,
-        acceleration: Acceleration = Acceleration(),
+        acceleration: Acceleration | None = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self._arguments = {
@@ -71,7 +71,7 @@ class SessionBackend:
             files[INSTANCES] = self.bundle.instances
         self.graphs: dict[str, Graph]
         self.graphs, self.device = sessions(
-            files, device, threads=threads, spinning=spinning, acceleration=acceleration
+            files, device, threads=threads, spinning=spinning, acceleration=acceleration or Acceleration()
         )
         self._channels: dict[tuple[int, ...], NDArray[np.float32]] = {}
         self._lock = threading.Lock()

@@ -6,9 +6,11 @@ from starnet.masks import Masks
 from starnet.models import Prompted
 from starnet.models.painted import Painted
 from starnet.mosaic import Mosaic
-from starnet.pipeline.stages import Progress
+from starnet.pipeline.stages import Progress, side_threads, tile_bytes, tiles_ahead
 from starnet.recipe import Recipe
 from starnet.run import RunDirectory, Shards
+from starnet.tile_job import MASK_STAGES, MaskJob, draw_masks
+from starnet.workers import staged
 
 
 def draw_objects(
@@ -17,9 +19,12 @@ def draw_objects(
     mosaic: Mosaic,
     recipe: Recipe,
     engine: Prompted,
+    *,
+    threads: int,
+    memory: int | None,
     room: int | None,
     progress: Progress | None,
-) -> tuple[Painted, Masks]:
+) -> tuple[Painted, Masks, dict[str, float]]:
     """Draws the masks of all prompts, tile by tile, and makes them disjoint.
 
     Tiles that the ledger holds are not drawn again; nor is anything once the objects are there.
@@ -28,8 +33,10 @@ def draw_objects(
     ----------
     run, shards, mosaic, recipe, engine, progress
         Those of the run, fitted.
+    threads, memory : int
+        As of `starnet.pipeline.segment`.
     room : int or None
-        Bytes for the masks of a batch of prompts.
+        Bytes for the masks of a batch of prompts, and for tiles that wait.
 
     Returns
     -------
@@ -37,21 +44,19 @@ def draw_objects(
         Gives the objects back, window by window.
     objects : Masks
         Where each comes from, in the order of their numbers.
+    busy : dict of str to float
+        Seconds that each stage worked.
     """
-    ny, nx = mosaic.shape
-    done = 0
-    for tile in shards.grid:
-        if tile.index not in run.finished["masks"]:
-            preprocessed = recipe.apply(mosaic, tile.window)
-            masks = engine.draw(preprocessed, tile.core, mosaic.shape, room=room)
-            shards.write_masks(tile.index, masks)
-            run.record("masks", tile.index, masks=len(masks))
-        done += tile.core.size
-        if progress:
-            progress("masks", done, ny * nx)
+    ahead = tiles_ahead(mosaic, shards.grid, threads, memory, engine)
+    if room is not None:
+        room -= (ahead - 1) * tile_bytes(mosaic, shards.grid)
+    job = MaskJob(mosaic, recipe, engine, shards, room)
+    beside = side_threads(threads)
+    with staged(job, MASK_STAGES, {"read": beside, "network": 1, "objects": beside}, ahead) as workforce:
+        draw_masks(run, shards, workforce, progress)
     if (objects := shards.objects()) is None:
         masks = Masks.concatenate([shards.masks(tile.index) for tile in shards.grid])
         objects = engine.resolve(masks, mosaic.shape)
         shards.write_objects(objects)
     runs, rows, extents = shards.object_files
-    return Painted(runs, rows, extents, engine.min_area, engine.detector), objects
+    return Painted(runs, rows, extents, engine.min_area, engine.detector), objects, workforce.busy

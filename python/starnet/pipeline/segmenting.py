@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from starnet import __version__, _core
 from starnet.catalog import add_provenance, build_catalog
 from starnet.errors import StarnetError
 from starnet.labelmap import LabelMap, number_objects
-from starnet.models import Backend, Engine, NetworkEngine, NetworkOptions, Prompted, get_model
+from starnet.models import Backend, Engine, NetworkEngine, NetworkOptions, Prompted, Staged, get_model
 from starnet.mosaic import Mosaic, Weights
 from starnet.outputs.catalog_files import write_catalog
 from starnet.outputs.overlay import write_overlay
@@ -33,15 +34,17 @@ from starnet.pipeline.stages import (
     in_pixels,
     picture,
     room_left,
+    side_threads,
+    tiles_ahead,
     worker_count,
 )
 from starnet.prompts import Prompts
 from starnet.recipe import Recipe
 from starnet.run import FORMAT, OUTPUTS, RunDirectory, Shards
 from starnet.stitch import ObjectJoiner, SeamJoiner
-from starnet.tile_job import TileJob, process_tiles
+from starnet.tile_job import STAGES, TileJob, process_tiles
 from starnet.tiles import Box, TileGrid
-from starnet.workers import peak_memory, pool
+from starnet.workers import Pool, peak_memory, pool, staged
 
 AnyEngine = TypeVar("AnyEngine", bound=Engine)
 
@@ -186,18 +189,21 @@ def segment(
             shards.create()
             _core.set_threads(threads)
             provenance = None
+            busy: dict[str, float] = {}
             if isinstance(engine, Prompted):
                 with stopwatch("masks"):
-                    mapper, provenance = draw_objects(run, shards, mosaic, fitted, engine, room, progress)
+                    mapper, provenance, busy = draw_objects(
+                        run, shards, mosaic, fitted, engine,
+                        threads=threads, memory=memory, room=room, progress=progress,
+                    )  # fmt: skip
                 # What is left to do needs the objects, not the network and what it sees.
                 grid = replace(grid, halo=mapper.halo + 1, stride=1, even=False)
                 shards = replace(shards, grid=grid)
                 job = TileJob(mosaic, fitted, mapper, shards)
             else:
                 job = TileJob(mosaic, fitted, engine, shards)
-            workers = 1 if job.model is engine and not engine.parallel else worker_count(mosaic, grid, threads, memory)
             joiner = SeamJoiner(grid) if provenance is None else ObjectJoiner(grid)
-            with stopwatch("segment"), pool(job, workers) as workforce:
+            with stopwatch("segment"), _workforce(job, engine, threads, memory) as workforce:
                 process_tiles(run, shards, workforce, joiner, progress)
             with stopwatch("catalog"):
                 columns, labels = number_objects(shards, range(len(grid)), run.finished_seams)
@@ -215,10 +221,11 @@ def segment(
             "sources": len(catalog),
             "tiles": len(grid),
             "resumed_tiles": resumed,
-            "workers": workers,
+            "workers": workforce.workers,
             "threads": threads,
             "notes": notes,
             "seconds": stopwatch.seconds,
+            "busy": {**busy, **workforce.busy},
             "peak_memory": peak_memory() + workforce.peak_memory,
             "outputs": OUTPUTS,
             "versions": _versions(),
@@ -227,6 +234,16 @@ def segment(
     return SegmentResult(
         directory, len(catalog), outputs, False, resumed, stopwatch.seconds, summary["peak_memory"], summary, notes
     )
+
+
+def _workforce(job: TileJob, engine: Engine, threads: int, memory: int | None) -> AbstractContextManager[Pool]:
+    """Stages around a network; processes where none runs."""
+    grid = job.shards.grid
+    if not isinstance(job.model, Staged):
+        return pool(job, worker_count(job.mosaic, grid, threads, memory))
+    beside = side_threads(threads)
+    ahead = tiles_ahead(job.mosaic, grid, threads, memory, engine)
+    return staged(job, STAGES, {"read": beside, "network": 1, "objects": beside}, ahead)
 
 
 def _notes(engine: Engine, recipe: str | Path | None) -> list[str]:

@@ -23,6 +23,8 @@ MIN_TILE = 32
 # the fit and the outputs, what a worker takes with its libraries, and what a tile's window takes beside.
 MAIN_BYTES, WORKER_BYTES = 400 * 2**20, 160 * 2**20
 BYTES_PER_PIXEL, BYTES_PER_PIXEL_AND_BAND = 10, 32
+# A network's three maps, and their foreground, that wait for objects to be formed.
+BYTES_PER_MAPPED_PIXEL = 16
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, the pixels of the mosaic it has done, and their total."""
@@ -59,6 +61,27 @@ def worker_count(mosaic: Mosaic, grid: TileGrid, threads: int, memory: int | Non
     while workers > 1 and MAIN_BYTES + workers * (WORKER_BYTES + each) > memory:
         workers -= 1
     return workers
+
+
+def side_threads(threads: int) -> int:
+    """Threads that read, and threads that form objects, while a network has its own: at most half of all, each."""
+    return max(1, min(threads // 2, 8))
+
+
+def tiles_ahead(mosaic: Mosaic, grid: TileGrid, threads: int, memory: int | None, engine: Engine) -> int:
+    """Tiles under way at once where a network runs: one there, one a thread beside it, and one that waits for it.
+
+    As many as fit into half of what is left of `memory`; the other half is for the masks of prompts. Where there is
+    room for one only, a tile is read, seen and measured before the next.
+    """
+    ahead = min(2 * side_threads(threads) + 2, len(grid))
+    room = room_left(mosaic, grid, memory, engine)
+    return ahead if room is None else max(1, min(ahead, 1 + room // 2 // tile_bytes(mosaic, grid)))
+
+
+def tile_bytes(mosaic: Mosaic, grid: TileGrid) -> int:
+    """Bytes of a tile that waits for a network, or for its objects."""
+    return _window(grid) * (_bytes_per_pixel(mosaic) + BYTES_PER_MAPPED_PIXEL)
 
 
 def room_left(mosaic: Mosaic, grid: TileGrid, memory: int | None, engine: Engine | None = None) -> int | None:

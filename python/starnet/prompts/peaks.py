@@ -6,6 +6,7 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
+from starnet.detection import sep_buffer
 from starnet.prompts.base import Prompts, pixel_numbers
 from starnet.tiles import Box
 
@@ -67,10 +68,8 @@ def peaks(
 
 
 def _extracted(detection: NDArray[np.float32], threshold: float, min_area: int) -> NDArray[np.void]:
-    before = sep.get_extract_pixstack()
-    sep.set_extract_pixstack(max(before, int(np.count_nonzero(detection > threshold)) + 1000))
     levels = LEVELS
-    try:
+    with sep_buffer(max(sep.get_extract_pixstack(), int(np.count_nonzero(detection > threshold)) + 1000)):
         while True:
             try:
                 found: NDArray[np.void] = sep.extract(
@@ -83,5 +82,3 @@ def _extracted(detection: NDArray[np.float32], threshold: float, min_area: int) 
                 levels //= 2  # more branches than sep can hold: coarser levels
             else:
                 return found
-    finally:
-        sep.set_extract_pixstack(before)
