@@ -106,7 +106,7 @@ class Mapper(Protocol):
 
 @runtime_checkable
 class Staged(Mapper, Protocol):
-    """A mapper that runs a network: its `maps` is `finish` after `infer`, which other threads may do at the same time."""
+    """A mapper that runs a network: its `maps` is `finish` after `infer`, and other threads may do either meanwhile."""
 
     def infer(self, preprocessed: Preprocessed) -> Any:
         """What the network says of a window."""

@@ -141,7 +141,7 @@ class Dense(NetworkEngine):
         return self.finish(preprocessed, self.infer(preprocessed), threads=threads)
 
     def infer(self, preprocessed: Preprocessed) -> NDArray[np.float32]:
-        """Foreground, centre and boundary distance; float32, ``(3, ny, nx)``. No network runs where there are no data."""
+        """Foreground, centre and boundary distance, zero where no pixel has data; float32, ``(3, ny, nx)``."""
         if not preprocessed.valid.any():
             return np.zeros((3, *preprocessed.box.shape), np.float32)
         return self.encoder.backend.maps(self.encoder(preprocessed))
