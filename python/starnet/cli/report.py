@@ -28,7 +28,7 @@ def print_run(result: SegmentResult) -> None:
     _print(f"[bold]{result.n_sources} sources[/] in {nx} x {ny} pixels{_history(result)}")
     print_outputs(result.outputs, result.seconds, result.peak_memory, pixels=ny * nx)
     if network := result.run.get("network"):
-        _print(f"  [dim]device[/]  {escape(network['device'])}")
+        _print(f"  [dim]device      [/]  {escape(network['device'])}")
     for note in result.notes:
         _print(f"  [yellow]note[/]  {escape(note)}")
 

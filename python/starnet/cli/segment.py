@@ -18,9 +18,9 @@ Output = Annotated[
 Model = Annotated[
     str,
     typer.Option(
-        metavar="NAME|FILE",
+        metavar="NAME|FILE|FOLDER",
         help="'classical' detects and deblends with sep; 'tiny', 'vit_b', 'vit_l' and 'vit_h' are networks of the SAM "
-        "family; or a network's own file (.safetensors, .pth).",
+        "family; or a network's own file (.safetensors, .pth), or the folder of a bundle.",
     ),
 ]
 Mode = Annotated[
