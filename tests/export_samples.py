@@ -28,9 +28,11 @@ def lively(config: NetworkConfig, *, sky: bool = False) -> Network:
     image = torch.randn((1, len(config.bands) or 3, 128, 128))
     if sky:
         image = torch.from_numpy(simulated_tiles(TorchBackend(net, device="cpu"), count=1)[0].image)[None]
+    each = head.out.bias.numel() // 3
     with torch.no_grad():
+        for weights in (head.out.weight, head.out.bias):  # the pixels of a cell alike, so that they make components
+            weights.copy_(weights[::each].repeat_interleave(each, dim=0))
         maps = net.instance_maps(net.encode(image), (image.shape[2], image.shape[3]))[0]
-        each = head.out.bias.numel() // 3
         for i, share in enumerate((0.8, 0.97, 0.5)):
             head.out.bias[i * each : (i + 1) * each] -= maps[i].flatten().quantile(share)
     return net
