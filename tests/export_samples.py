@@ -10,6 +10,8 @@ import torch
 from network_samples import network
 from starnet.export import onnx_files
 from starnet.export.graphs import graphs
+from starnet.export.tiles import simulated_tiles
+from starnet.models.torch_backend import TorchBackend
 from starnet.networks import NETWORKS, NetworkConfig, TinyEncoder
 from starnet.networks.network import Network
 
@@ -17,16 +19,20 @@ TINY = replace(NETWORKS["tiny"], encoder=TinyEncoder((8, 12, 16), (1, 1, 1)))
 VIT = replace(NETWORKS["vit_test"], instance_head=True)
 
 
-def lively(config: NetworkConfig) -> Network:
-    """With random weights, and maps in which some pixels are foreground, and some centres."""
+def lively(config: NetworkConfig, *, sky: bool = False) -> Network:
+    """With random weights, and maps in which some pixels are foreground, and some centres: of noise, or of `sky`."""
     net = network(config)
     head = net.instance_head
     assert head is not None
     torch.manual_seed(1)
     image = torch.randn((1, len(config.bands) or 3, 128, 128))
+    if sky:
+        image = torch.from_numpy(simulated_tiles(TorchBackend(net, device="cpu"), count=1)[0].image)[None]
+    each = head.out.bias.numel() // 3
     with torch.no_grad():
-        maps = net.instance_maps(net.encode(image), (128, 128))[0]
-        each = head.out.bias.numel() // 3
+        for weights in (head.out.weight, head.out.bias):  # the pixels of a cell alike, so that they make components
+            weights.copy_(weights[::each].repeat_interleave(each, dim=0))
+        maps = net.instance_maps(net.encode(image), (image.shape[2], image.shape[3]))[0]
         for i, share in enumerate((0.8, 0.97, 0.5)):
             head.out.bias[i * each : (i + 1) * each] -= maps[i].flatten().quantile(share)
     return net

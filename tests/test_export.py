@@ -162,11 +162,19 @@ def test_half_precision_is_inside_only(config: NetworkConfig, tmp_path: Path) ->
 def test_eight_bits_are_of_channels_and_not_at_the_ends(tmp_path: Path) -> None:
     net = network(replace(NETWORKS["tiny"]))
     graph = graphs(net)[0]
-    onnx_files.write(graph, tmp_path)
-    before = GraphNetwork(net, tmp_path, 1)
+    (tmp_path / "float").mkdir()
+    onnx_files.write(graph, tmp_path / "float")
+    before = GraphNetwork(net, tmp_path / "float", 1)
     pixels = torch.randn((1, 3, 96, 64))
-    quantise(tmp_path / ENCODER, [{"image": pixels.numpy()}], graph.fine)
-    assert [path.name for path in tmp_path.iterdir()] == [ENCODER]
+    samples = [{"image": pixels.numpy()}]
+    in_float = []
+    for fine in (None, (), graph.fine[0], (*graph.fine[0], *graph.fine[1])):
+        quantise(tmp_path / "float" / ENCODER, tmp_path / ENCODER, samples, fine)
+        plain = onnx.load(tmp_path / ENCODER)
+        names = {one.name for one in plain.graph.initializer}
+        in_float.append(sum(node.op_type == "Conv" and node.input[1] in names for node in plain.graph.node))
+    assert in_float[0] == 0
+    assert in_float == sorted(set(in_float)), "each leaves more in float"
     model = onnx.load(tmp_path / ENCODER)
     weights = {one.name: one for one in model.graph.initializer}
     scales = [

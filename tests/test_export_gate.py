@@ -34,7 +34,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "mine.safetensors"
-    checkpoints.save(lively(TINY), path, {"steps": 7, "figures": {"ap50": 0.5}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiles, "SIDE", 160)
+        checkpoints.save(lively(TINY, sky=True), path, {"steps": 7, "figures": {"ap50": 0.5}})
     return path
 
 
@@ -57,7 +59,7 @@ def test_a_bundle_finds_the_objects_of_its_network(
     files = [shared_data / "xdf-demo" / name for name in XDF]
     stages = []
     made = export(
-        lively(config), tmp_path / "b", precision=precision, tiles=files, threads=1,
+        lively(config, sky=True), tmp_path / "b", precision=precision, tiles=files, threads=1,
         gate=Gate(0.7, 0.3) if precision == "int8" else None, progress=lambda *step: stages.append(step[0]),
     )  # fmt: skip
     assert made.parity.tiles[XDF[0]] >= 1
@@ -106,7 +108,7 @@ def test_an_export_that_differs_is_not_kept(
     written: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, _ = written
-    other = lively(TINY)
+    other = lively(TINY, sky=True)
     with torch.no_grad():
         for parameter in other.image_encoder.stem.parameters():
             parameter.mul_(0.9)

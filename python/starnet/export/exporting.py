@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 from starnet import bundle
 from starnet.errors import StarnetError
 from starnet.export import parity
-from starnet.export.graphs import graphs
+from starnet.export.graphs import Graph, graphs
 from starnet.export.onnx_files import OPSET, check_opset, write
 from starnet.export.parity import GATES, Gate, Parity
 from starnet.export.quantise import Inputs, quantise
@@ -30,6 +31,8 @@ from starnet.weights import KNOWN, find_weights
 Progress = Callable[[str, int, int], None]
 #: Simulated fields of which calibration takes tiles; their seeds are not those of the comparison.
 CALIBRATION = 4
+#: What stays in float32 of the graphs that int8 quantises, attempt by attempt.
+FLOATS = ("nothing", "first and last layers", "the finest level", "the two finest levels")
 
 
 @dataclass(frozen=True)
@@ -109,27 +112,45 @@ def export(
         raise StarnetError(f"precision {precision!r} is unknown: choose {', '.join(GATES)}")
     check_opset(opset)
     clock = _Clock(progress)
+    about: dict[str, Any] = {}
     backend, source = _load(network, checkpoint, threads)
     network = backend.network
     with clock("tiles"):
         sky = simulated_tiles(backend) + (real_tiles(backend, tiles) if tiles else [])
     with bundle.writing(folder, force=force) as partial:
         made = graphs(network, half=precision == "fp16")
+        plain = partial / "float32" if precision == "int8" else partial
+        plain.mkdir(exist_ok=True)
         for done, graph in enumerate(made, start=1):
             with clock("graphs", done, len(made)):
-                write(graph, partial, opset)
-        if precision == "int8":
-            with clock("quantise"):
-                given = [tile for tile in sky if tile.origin != SIMULATED]
-                calibration = [*simulated_tiles(backend, seed=1, count=CALIBRATION), *given]
-                _quantise(backend, partial, {graph.file: graph.fine for graph in made}, calibration, threads)
-        with clock("compare"):
-            graph_network: Any = GraphNetwork(network, partial, threads)
-            exported = TorchBackend(graph_network, device="cpu", threads=threads)
-            found = parity.compare(backend, exported, sky, progress)
+                write(graph, plain, opset)
         passed = gate or GATES[precision]
+
+        def compared() -> Parity:
+            with clock("compare"):
+                exported: Any = GraphNetwork(network, partial, threads)
+                other = TorchBackend(exported, device="cpu", threads=threads)
+                return parity.compare(backend, other, sky, progress)
+
+        if precision == "int8":
+            with clock("calibration"):
+                given = [tile for tile in sky if tile.origin != SIMULATED]
+                samples = _samples(
+                    backend, plain, [*simulated_tiles(backend, seed=1, count=CALIBRATION), *given], threads
+                )
+            # As much on eight bits as the gate lets through: the finest levels take most time, and need most bits.
+            for floats in range(len(FLOATS)):
+                with clock("quantise"):
+                    _quantise(plain, partial, made, samples, floats)
+                found = compared()
+                if found.failure(passed) is None:
+                    break
+            about["float"] = FLOATS[floats]
+            shutil.rmtree(plain)
+        else:
+            found = compared()
         parity.check(found, passed, network.config.name)
-        bundle.seal(partial, _about(network, source, precision, opset, found, passed))
+        bundle.seal(partial, {**_about(network, source, precision, opset, found, passed), **about})
     files = {path.name: path.stat().st_size for path in sorted(Path(folder).iterdir())}
     return Exported(Path(folder), files, precision, opset, found, clock.seconds)
 
@@ -174,28 +195,38 @@ def _load(
     return TorchBackend(made, device="cpu", threads=threads), about
 
 
-def _quantise(
-    backend: TorchBackend,
-    folder: Path,
-    fine: Mapping[str, Sequence[str]],
-    tiles: Sequence[SkyTile],
-    threads: int | None,
-) -> None:
-    """The encoder and, of vision transformers, the instance head."""
+def _samples(
+    backend: TorchBackend, folder: Path, tiles: Sequence[SkyTile], threads: int | None
+) -> dict[str, list[Inputs]]:
+    """What the graphs that are quantised take: the encoder's and, of vision transformers, the head's."""
     encoder = backend.config.encoder
-    images: list[Inputs] = []
-    for tile in tiles:
-        images.append({"image": _channels(backend, tile)})
-        if isinstance(encoder, VitEncoder):
-            shape = (tile.image.shape[1], tile.image.shape[2])
-            images[-1]["frame"] = np.array(scaled_shape(shape, encoder.image_size), np.int64)
-    if isinstance(encoder, VitEncoder) and backend.config.instance_head:
-        before = GraphNetwork(backend.network, folder, threads)
-        features = [{**before.arrays(bundle.ENCODER, one), "frame": one["frame"]} for one in images]
-        shapes = [np.array(tile.image.shape[1:], np.int64) for tile in tiles]
-        samples = [{**one, "shape": shape} for one, shape in zip(features, shapes, strict=True)]
-        quantise(folder / bundle.INSTANCES, samples, fine[bundle.INSTANCES])
-    quantise(folder / bundle.ENCODER, images, fine[bundle.ENCODER])
+    images: list[Inputs] = [{"image": _channels(backend, tile)} for tile in tiles]
+    found = {bundle.ENCODER: images}
+    if not isinstance(encoder, VitEncoder):
+        return found
+    shapes = [(tile.image.shape[1], tile.image.shape[2]) for tile in tiles]
+    for image, shape in zip(images, shapes, strict=True):
+        image["frame"] = np.array(scaled_shape(shape, encoder.image_size), np.int64)
+    if backend.config.instance_head:
+        floats = GraphNetwork(backend.network, folder, threads)
+        found[bundle.INSTANCES] = [
+            {**floats.arrays(bundle.ENCODER, image), "frame": image["frame"], "shape": np.array(shape, np.int64)}
+            for image, shape in zip(images, shapes, strict=True)
+        ]
+    return found
+
+
+def _quantise(
+    plain: Path, folder: Path, made: Sequence[Graph], samples: Mapping[str, Sequence[Inputs]], floats: int
+) -> None:
+    """Graphs with samples on eight bits, but for the first of `FLOATS`; the others as they are."""
+    for graph in made:
+        if graph.file in samples:
+            levels = [name for level in graph.fine[: max(floats - 1, 0)] for name in level]
+            quantise(plain / graph.file, folder / graph.file, samples[graph.file], levels if floats else None)
+        else:
+            for path in plain.glob(f"{graph.file}*"):
+                shutil.copy(path, folder)
 
 
 def _channels(backend: TorchBackend, tile: SkyTile) -> Any:

@@ -40,8 +40,8 @@ class Graph:
         Names of what it returns.
     extents : dict of str to dict of int to Any
         Axes of the inputs whose extent is free.
-    fine : tuple of str
-        Submodules that see single pixels: they stay in float where the rest is quantised.
+    fine : tuple of tuple of str
+        Submodules of its finest levels, the very finest first: what to leave in float if eight bits cost too much.
     """
 
     file: str
@@ -49,7 +49,7 @@ class Graph:
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
     extents: dict[str, dict[int, Any]]
-    fine: tuple[str, ...] = ()
+    fine: tuple[tuple[str, ...], ...] = ()
 
 
 def graphs(network: Network, *, half: bool = False) -> list[Graph]:
@@ -239,7 +239,7 @@ def _of_tiny(network: Network) -> list[Graph]:
     found = [
         Graph(
             ENCODER, TinyEncoderGraph(network), {"image": image}, _features(has_head),
-            {"image": {0: n, 2: stride * rows, 3: stride * columns}}, _fine("encoder", 2),
+            {"image": {0: n, 2: stride * rows, 3: stride * columns}}, _fine("encoder"),
         )
     ]  # fmt: skip
     if has_head:
@@ -282,7 +282,7 @@ def _of_vit(network: Network) -> list[Graph]:
         found.append(
             Graph(
                 INSTANCES, VitHeadGraph(network), {**features, **sizes}, ("maps",),
-                {"embedding": {0: n}, "pixels": {0: n}, **fixed}, _fine("head", 2),
+                {"embedding": {0: n}, "pixels": {0: n}, **fixed}, _fine("head"),
             )
         )  # fmt: skip
     inputs, extents = _prompts(cells, p)
@@ -317,10 +317,12 @@ def _features(has_head: bool) -> tuple[str, ...]:
     return ("embedding", "pixels") if has_head else ("embedding",)
 
 
-def _fine(part: str, levels: int) -> tuple[str, ...]:
-    """The finest levels of a pyramid: on eight bits, faint objects in the wings of bright ones are lost there."""
-    found = [f"{part}.stem", *(f"{part}.down.{level}" for level in range(levels - 1))]
-    return (*found, *(f"{part}.{way}.{level}" for way in ("up", "refine") for level in range(levels)))
+def _fine(part: str) -> tuple[tuple[str, ...], ...]:
+    """The two finest levels of a pyramid: on eight bits, faint objects in the wings of bright ones are lost there."""
+    return tuple(
+        (f"{part}.stem" if level == 0 else f"{part}.down.{level - 1}", f"{part}.up.{level}", f"{part}.refine.{level}")
+        for level in range(2)
+    )
 
 
 def _returned(embedding: Tensor, pixels: Tensor, *, with_pixels: bool) -> tuple[Tensor, ...]:

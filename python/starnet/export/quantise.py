@@ -19,20 +19,20 @@ LAYERS = ("Conv", "MatMul", "Gemm")
 BETWEEN = ("Add", "Relu", "Resize")
 
 
-def quantise(path: Path, samples: Sequence[Inputs], fine: Sequence[str] = ()) -> None:
-    """Replaces a graph by one whose layers multiply int8 by uint8, each channel of the weights with its own scale.
+def quantise(source: Path, target: Path, samples: Sequence[Inputs], fine: Sequence[str] | None = None) -> None:
+    """Writes a graph again whose layers multiply int8 by uint8, each channel of the weights with its own scale.
 
     ONNX's QDQ form: quantise and dequantise around each layer, which every provider of ONNX Runtime can fuse.
 
     Parameters
     ----------
-    path : Path
-        The graph.
+    source, target : Path
+        The graph in float32, and where to write the other.
     samples : sequence of dict
         Its inputs, by name, for tiles of sky: activations get the range that they have there.
-    fine : sequence of str
-        Submodules that stay in float, with the first and the last layers: those see the pixels, whose range is that of
-        the brightest source, and these make what objects' borders are drawn by.
+    fine : sequence of str, optional
+        Submodules that stay in float, and with them the first and the last layers: those see the pixels, whose range
+        is that of the brightest source, and these make what objects' borders are drawn by. By default nothing does.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -44,23 +44,21 @@ def quantise(path: Path, samples: Sequence[Inputs], fine: Sequence[str] = ()) ->
         def get_next(self) -> Inputs | None:
             return next(self.rest, None)
 
-    graph = onnx.load(path, load_external_data=False).graph
-    external = path.with_name(f"{path.name}.data").exists()
+    graph = onnx.load(source, load_external_data=False).graph
     with _quiet():
         quantize_static(
-            path,
-            path.with_name(f"{path.name}.int8"),
+            source,
+            target,
             Reader(),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=[*LAYERS, *BETWEEN],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=end_nodes(graph) + nodes_of(graph, fine),
-            use_external_data_format=external,
+            nodes_to_exclude=[] if fine is None else end_nodes(graph) + nodes_of(graph, fine),
+            use_external_data_format=source.with_name(f"{source.name}.data").exists(),
             extra_options={"MatMulConstBOnly": True},
         )
-    path.with_name(f"{path.name}.int8").replace(path)
 
 
 def end_nodes(graph: Any) -> list[str]:
