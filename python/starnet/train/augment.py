@@ -187,7 +187,7 @@ class Augmentation:
         return View(moved, flat[-2].long(), flat[-1] > 0)
 
     def _physical(self, view: View, chosen: list[str], generator: Generator) -> View:
-        """Blur, depth, noise and background, in linear noise units; objects that nobody could see then are forgotten."""
+        """Blur, depth, noise and background, in linear noise units; objects that cannot be seen then are forgotten."""
         config, pixels = self.config, view.pixels.sinh()
         empty = view.valid & (view.labels == 0)
         if config.blur is not None and "blur" in chosen:
@@ -208,7 +208,7 @@ class Augmentation:
         if config.background is not None and "background" in chosen:
             drawn = 2 * torch.rand((len(pixels), 3), generator=generator) - 1
             pixels = sky.offset(pixels, config.background.level * drawn[:, 0], config.background.slope * drawn[:, 1:])
-        return view._replace(pixels=pixels.asinh())
+        return view._replace(pixels=pixels.asinh()) if chosen else view
 
 
 def _drawn(generator: Generator, most: float) -> float:
