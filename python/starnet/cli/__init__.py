@@ -20,6 +20,7 @@ from starnet.cli.inject import inject
 from starnet.cli.preprocess import preprocess
 from starnet.cli.segment import segment
 from starnet.cli.simulate import simulate
+from starnet.cli.train import train
 from starnet.errors import StarnetError
 
 __all__ = ["app", "main"]
@@ -66,6 +67,7 @@ app.command()(simulate)
 app.command()(evaluate)
 app.command()(inject)
 app.command()(compare)
+app.command()(train)
 app.command()(bench)
 
 
