@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 
@@ -106,10 +106,10 @@ def available(accelerator: str) -> int | None:
     if accelerator == "gpu":
         return torch.cuda.mem_get_info()[0]
     try:
-        text = dict(line.split(":", 1) for line in open("/proc/meminfo", encoding="ascii"))  # noqa: PTH123, SIM115
-        return int(text["MemAvailable"].split()[0]) << 10
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return int(dict(line.split(":", 1) for line in lines)["MemAvailable"].split()[0]) << 10
     except (OSError, KeyError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
+        return None  # not Linux
 
 
 def _vit(config: VitEncoder, *, keep: bool, checkpointing: bool) -> int:

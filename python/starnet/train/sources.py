@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 from starnet.train.config import TrainConfig
-from starnet.train.feeding import Feed, load_batches, collate
 sys.path.insert(0, "/tmp/w6/train/tests")
 
 @dataclass
@@ -42,15 +41,9 @@ class Simulated:
         _, labels = np.unique(labels, return_inverse=True) if 0 in labels else (0, np.unique(labels, return_inverse=True)[1] + 1)
         return S(np.ascontiguousarray(image), labels.reshape(ignore.shape).astype(np.int32), np.ascontiguousarray(ignore))
 
-def feed_of(config):
-    samples = Simulated(config.data.train[0], config.data.size, True)
-    return lambda first, rank, world: load_batches(Feed(samples, config.batch, first, rank, world, config.data.samples), config.data.workers)
+def load_samples(config):
+    return Simulated(config.data.train[0], config.data.size, True), Simulated(config.data.validation[0], config.data.size, False)
 
-def validation_of(config):
-    from torch.utils.data import DataLoader
-    samples = Simulated(config.data.validation[0], config.data.size, False)
-    n, b = config.data.validation_samples, config.batch
-    return DataLoader([collate([samples[i] for i in range(j, min(j + b, n))]) for j in range(0, n, b)], batch_size=None)
 
 def picture_of(config, path):
     pass

@@ -20,9 +20,10 @@ from starnet.networks.network import Network, build
 from starnet.train.callbacks import BEST, LAST, Average, Figures, Keeper, Report
 from starnet.train.card import write_card
 from starnet.train.config import NetworkChoice, TrainConfig, resumable
+from starnet.train.feeding import Fixed, Samples, feed_of
 from starnet.train.memory import check_memory
 from starnet.train.module import Training, prepare
-from starnet.train.sources import feed_of, picture_of, validation_of
+from starnet.train.sources import load_samples, picture_of
 
 CONFIG, WEIGHTS, CARD, SAMPLES = "config.yaml", "weights.safetensors", "model_card.md", "samples.png"
 
@@ -57,6 +58,7 @@ def train(
     config: TrainConfig,
     output: str | Path,
     *,
+    samples: tuple[Samples, Samples] | None = None,
     resume: bool = False,
     device: str = "auto",
     threads: int | None = None,
@@ -73,6 +75,8 @@ def train(
         What, with what, and how.
     output : str or Path
         Folder of the run: checkpoints, figures, and at the end weights, configuration, model card and samples.
+    samples : tuple of Samples, optional
+        For training and validation; by default those of the configuration's sources.
     resume : bool
         Go on from the last checkpoint, if there is one; on one CPU thread the outcome is that of a training that was
         not interrupted, bit for bit.
@@ -102,8 +106,10 @@ def train(
     torch.manual_seed(config.seed)
     network = prepare(start(config.network), config.learning, checkpointing=config.checkpointing)
     check_memory(network, config, accelerator, memory)
-    module = Training(network, config, feed_of(config), validation_of(config))
-    if not (run / SAMPLES).exists():
+    own = samples is not None
+    train_samples, validation_samples = load_samples(config) if samples is None else samples
+    module = Training(network, config, feed_of(train_samples, config), Fixed(validation_samples, config))
+    if not own and not (run / SAMPLES).exists():
         picture_of(config, run / SAMPLES)
     average = Average(config.average) if config.average else None
     figures = Figures(run, report=report)

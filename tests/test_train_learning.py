@@ -1,0 +1,99 @@
+"""Training makes networks better: by all the ways in which they can be trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from train_samples import Skies, small
+
+from starnet.networks.checkpoints import load
+from starnet.train.feeding import Fixed
+from starnet.train.module import Training
+from starnet.train.training import train
+
+VIT = {
+    "network": {"name": "vit_test", "instance_head": True, "encoder": {}, "prompt": {}},
+    "data": {"size": 64},
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def validated(run: Path) -> list[dict[str, float]]:
+    """Figures of each validation, from the CSV file."""
+    import csv
+
+    with (run / "figures.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {name.removeprefix("validation_"): float(value) for name, value in row.items() if value}
+        for row in rows
+        if row.get("validation_loss")
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tiny", "vit_test"])
+def test_200_steps_learn_two_images_by_heart(name: str, tmp_path: Path) -> None:
+    changes: dict[str, Any] = VIT if name == "vit_test" else {}
+    config = small(
+        **{
+            **changes,
+            "data": {"size": 64, "samples": 2, "validation_samples": 2},
+            "prompting": {"objects": 6, "rounds": 2},
+            "optimiser": {"rate": 3e-3, "warmup": 10, "final": 0.05},
+            "steps": 200,
+            "validate_every": 100,
+        }
+    )
+    figures = train(config, tmp_path, samples=(Skies(3), Skies(3))).figures
+    print(name, figures)
+    assert figures["mean_iou"] > 0.9
+    assert figures["iou"] > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tiny", "vit_test"])
+@pytest.mark.parametrize(
+    "learning",
+    [{"encoder": "frozen"}, {"encoder": "lora", "rank": 4}, {"encoder": "full"}],
+    ids=["decoder", "lora", "full"],
+)
+def test_learning_lowers_the_loss_and_finds_more(name: str, learning: dict[str, Any], tmp_path: Path) -> None:
+    changes: dict[str, Any] = VIT if name == "vit_test" else {}
+    config = small(
+        **{
+            **changes,
+            "learning": learning,
+            "prompting": {"objects": 4, "rounds": 2},
+            "optimiser": {"rate": 3e-3, "warmup": 5},
+            "steps": 100,
+            "validate_every": 20,
+        }
+    )
+    samples = Skies(1), Skies(2)
+    train(config, tmp_path, samples=samples)
+    first, *_, last = validated(tmp_path)
+    print(name, learning, first, last)
+    assert last["loss"] < first["loss"]
+    assert last["pq"] > first["pq"]
+    assert last["iou"] > first["iou"]
+
+
+@pytest.mark.slow
+def test_the_weights_are_those_that_were_judged(tmp_path: Path) -> None:
+    config = small(learning={"encoder": "lora", "rank": 2}, steps=9)
+    result = train(config, tmp_path, samples=(Skies(1), Skies(2)))
+    network = load(result.weights)
+    module = Training(network, config, lambda *_: [], Fixed(Skies(2), config)).eval()
+    with torch.no_grad():
+        for i, batch in enumerate(module.val_dataloader()):
+            module.validation_step(batch, i)
+    module.on_validation_epoch_end()
+    assert module.figures == pytest.approx(result.figures, rel=1e-4)
