@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from train_samples import Skies, small
 
 from starnet.errors import StarnetError
 from starnet.train.training import train
+from train_samples import Skies, small
 
 
 @pytest.fixture(autouse=True)

@@ -34,9 +34,7 @@ Set = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint, if there is one.")]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")]
-Steps = Annotated[
-    int | None, typer.Option(min=1, help="Steps of the optimiser.", show_default="the file's")
-]
+Steps = Annotated[int | None, typer.Option(min=1, help="Steps of the optimiser.", show_default="the file's")]
 
 
 def train(
@@ -85,7 +83,13 @@ def _progress(*, quiet: bool) -> Iterator[Report | None]:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("step"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+        columns = (
+            TextColumn("step"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("")
             yield lambda step, steps, figures: bar.update(task, completed=step, total=steps, description=_line(figures))
@@ -103,5 +107,5 @@ def _progress(*, quiet: bool) -> Iterator[Report | None]:
 
 
 def _line(figures: dict[str, float]) -> str:
-    names = {"train_loss": "loss", "validation_loss": "validation", "validation_pq": "PQ", "validation_iou": "IoU"}
+    names = {"train_loss": "loss", "validation_loss": "validated", "validation_pq": "PQ", "validation_point_iou": "IoU"}
     return ", ".join(f"{name} {figures[key]:.3f}" for key, name in names.items() if key in figures)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -92,11 +93,11 @@ def ask(
             # A first point after a box moves the prompt's window.
             former = cut(former[:, 0], origins - before, network.prompt_window, _NOTHING)[:, None]
         arguments = (embedding, points, labels, boxes, former)
-        options = {"multimask": i == 0 and not box, "shape": shape, "images": objects.images}
+        draw = partial(network.draw, multimask=i == 0 and not box, shape=shape, images=objects.images)
         if checkpointing and torch.is_grad_enabled():
-            drawn, predicted = checkpoint(network.draw, *arguments, use_reentrant=False, **options)
+            drawn, predicted = checkpoint(draw, *arguments, use_reentrant=False)
         else:
-            drawn, predicted = network.draw(*arguments, **options)  # type: ignore[arg-type]
+            drawn, predicted = draw(*arguments)
         if network.prompt_window:
             logits = drawn
             truth, valid = (cut(p, origins, network.prompt_window) for p in (objects.masks, objects.valid))

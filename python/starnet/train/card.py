@@ -27,8 +27,8 @@ _FIGURES = {
     "mean_iou": "mean IoU",
     "completeness": "completeness",
     "purity": "purity",
-    "iou": "mean IoU of masks from one point",
-    "iou_box": "mean IoU of masks from a box",
+    "point_iou": "mean IoU of masks from one point",
+    "box_iou": "mean IoU of masks from a box",
 }
 
 
@@ -82,8 +82,8 @@ def _text(config: TrainConfig, network: Network, steps: int, figures: dict[str, 
         yaml.safe_dump(source, sort_keys=False, default_flow_style=None, width=100).rstrip(),
         "```",
         "",
-        f"Samples of {config.data.size} x {config.data.size} pixels, {config.batch * config.accumulate * config.devices} "
-        f"a step; it began with {begun}.",
+        f"Samples of {config.data.size} x {config.data.size} pixels, "
+        f"{config.batch * config.accumulate * config.devices} a step; it began with {begun}.",
         "",
         "| part | |",
         "|---|---|",
@@ -102,8 +102,8 @@ def _text(config: TrainConfig, network: Network, steps: int, figures: dict[str, 
         "",
         "## Validation",
         "",
-        f"On {config.data.validation_samples} samples of the validation's sources, which it did not learn from; the best "
-        f"weights were chosen on them by {_FIGURES[config.monitor]}, so that these figures are a little too good.",
+        f"On {config.data.validation_samples} samples of the validation's sources, which it did not learn from; the "
+        f"best weights were chosen on them by {_FIGURES[config.monitor]}, so that these figures are a little too good.",
         "",
         "| figure | |",
         "|---|---|",

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from starnet.atomic import replacing
-from starnet.errors import StarnetError
 from starnet.networks import NETWORKS, NetworkConfig
-from starnet.train.documents import as_mapping, from_mapping, override, read_yaml
+from starnet.train.documents import as_mapping, difference, from_mapping, override, read_yaml
 
 
 @dataclass(frozen=True)
@@ -267,9 +266,9 @@ class TrainConfig:
         Steps between validations.
     patience : int
         Validations without a better one after which training stops; 0 for none.
-    best_by : {"auto", "pq", "iou", "loss"}
+    best_by : {"auto", "pq", "point_iou", "loss"}
         What tells the best weights: panoptic quality of the instance head, mean IoU of masks from one point, or loss.
-        ``auto`` is pq where the head learns, else iou.
+        ``auto`` is pq where the head learns, else point_iou.
     checkpoint_minutes : float
         Longest time between checkpoints.
     embeddings : str, optional
@@ -295,7 +294,7 @@ class TrainConfig:
     average: float = 0.998
     validate_every: int = 250
     patience: int = 0
-    best_by: Literal["auto", "pq", "iou", "loss"] = "auto"
+    best_by: Literal["auto", "pq", "point_iou", "loss"] = "auto"
     checkpoint_minutes: float = 10.0
     embeddings: str | None = None
     seed: int = 1
@@ -310,8 +309,8 @@ class TrainConfig:
             raise ValueError("prompting.objects=0: nothing to learn without an instance head that does")
         if self.best_by == "pq" and not self.network.network().instance_head:
             raise ValueError("best_by='pq': the network has no instance head; set network.instance_head=true")
-        if self.best_by == "iou" and not self.asks:
-            raise ValueError("best_by='iou': nothing is asked for; set prompting.objects")
+        if self.best_by == "point_iou" and not self.asks:
+            raise ValueError("best_by='point_iou': nothing is asked for; set prompting.objects")
         if self.embeddings is not None and (self.learning.encoder != "frozen" or self.network.bands):
             raise ValueError("embeddings: only those of a frozen encoder without a learned adapter can be kept")
         if self.embeddings is not None and self.data.samples is None:
@@ -333,7 +332,7 @@ class TrainConfig:
     def monitor(self) -> str:
         """The figure of the validation that tells the best."""
         if self.best_by == "auto":
-            return "pq" if self.judges_head else "iou"
+            return "pq" if self.judges_head else "point_iou"
         return self.best_by
 
     def save(self, path: str | Path) -> None:
@@ -362,22 +361,9 @@ class TrainConfig:
         override(content, settings)
         return from_mapping(cls, content, str(path))
 
-    def until(self, steps: int | None) -> TrainConfig:
-        """The same with another number of steps."""
-        return self if steps is None else replace(self, steps=steps)
-
     def difference(self, other: TrainConfig) -> str | None:
         """The first key in which two differ."""
-        return _difference(as_mapping(self), as_mapping(other))
-
-
-def _difference(one: Any, other: Any, where: str = "") -> str | None:
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in {**one, **other}:
-            if found := _difference(one.get(key), other.get(key), f"{where}.{key}" if where else str(key)):
-                return found
-        return None
-    return where if one != other else None
+        return difference(as_mapping(self), as_mapping(other))
 
 
 def _positive(section: Any, *names: str) -> None:
@@ -392,15 +378,3 @@ def _within(section: Any, least: float, most: float, *names: str) -> None:
         value = getattr(section, name)
         if not least <= value <= most:
             raise ValueError(f"{name}={value}: must be within {least} to {most}")
-
-
-def resumable(old: TrainConfig, new: TrainConfig, path: Path) -> None:
-    """Whether a training may go on as another one.
-
-    Raises
-    ------
-    StarnetError
-        If they differ.
-    """
-    if key := old.difference(new):
-        raise StarnetError(f"{path} has another {key} than this training: resume with the same, or give another --output")

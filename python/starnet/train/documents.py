@@ -93,6 +93,16 @@ def as_mapping(value: Any) -> Any:
     return value
 
 
+def difference(one: Any, other: Any, where: str = "") -> str | None:
+    """The first key in which two mappings differ, as ``section.key``."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in {**one, **other}:
+            if found := difference(one.get(key), other.get(key), f"{where}.{key}" if where else str(key)):
+                return found
+        return None
+    return where if one != other else None
+
+
 def _section(kind: Any, content: Any, source: str, where: str) -> Any:
     if not isinstance(content, Mapping):
         raise StarnetError(f"{source}: {where or 'it'} must hold keys, not {content!r}")
@@ -143,5 +153,5 @@ def _value(hint: Any, value: Any, source: str, where: str) -> Any:
             pass
     if isinstance(hint, type) and isinstance(value, hint) and isinstance(value, bool) == (hint is bool):
         return value
-    name = {float: "a number", int: "a whole number", bool: "true or false", str: "a word"}.get(hint, "a list of values")
-    raise StarnetError(f"{source}: {where}={value!r} must be {name}")
+    names = {float: "a number", int: "a whole number", bool: "true or false", str: "a word"}
+    raise StarnetError(f"{source}: {where}={value!r} must be {names.get(hint, 'a list of values')}")

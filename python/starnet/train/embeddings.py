@@ -38,9 +38,10 @@ class Embeddings:
         if missing:
             fresh = self._network.encode(pixels[missing])
             for row, i in enumerate(missing):
-                found[i] = {name: values[row].cpu().contiguous() for name, values in fresh.items()}
+                own = {name: values[row].cpu().contiguous() for name, values in fresh.items()}
                 with replacing(paths[i]) as partial:
-                    save_file(found[i], partial)
+                    save_file(own, partial)
+                found[i] = own
         kept = [one for one in found if one is not None]
         return {name: torch.stack([one[name] for one in kept]).to(pixels.device) for name in kept[0]}
 
@@ -52,14 +53,18 @@ def _fingerprint(network: Network) -> str:
     for part in (network.adapter, network.image_encoder):
         for name, tensor in sorted(part.state_dict().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+            digest.update(_bytes(tensor))
     return digest.hexdigest()[:16]
 
 
 def _key(sample: Tensor) -> str:
     digest = hashlib.sha256(repr(tuple(sample.shape)).encode())
-    digest.update(sample.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    digest.update(_bytes(sample))
     return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
 
 
 def _read(path: Path) -> Features | None:

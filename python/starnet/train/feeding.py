@@ -36,7 +36,7 @@ class Sample(Protocol):
 class Samples(Protocol):
     """Samples by number: the same number, the same sample, whoever asks."""
 
-    def __getitem__(self, index: int) -> Sample: ...  # noqa: D105
+    def __getitem__(self, index: int) -> Sample: ...
 
 
 def collate(samples: list[Sample]) -> Batch:
@@ -76,7 +76,7 @@ class Feed(IterableDataset[Any]):
     count: int | None = None
 
     def __iter__(self) -> Iterator[Batch]:
-        """From `first` on; of several workers each makes every so-manieth."""
+        """From `first` on; of several workers each makes every nth."""
         worker = get_worker_info()
         offset, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
         number = self.first + offset

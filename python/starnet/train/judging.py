@@ -82,13 +82,13 @@ class Judge:
         """Masks from one point in each object, and from its box."""
         objects = choose(labels, valid, ASKED, least_area)
         if len(objects):
-            for name, box in (("iou", False), ("iou_box", True)):
+            for name, box in (("point_iou", False), ("box_iou", True)):
                 answer = next(ask(network, features["embedding"], objects, rounds=1, box=box))
                 self._ious.setdefault(name, []).append(answer.iou.cpu())
 
     def figures(self) -> dict[str, float]:
-        """Mean losses; ``pq``, ``mean_iou``, ``completeness``, ``purity`` and so on; ``iou`` and ``iou_box``, the mean
-        IoU of masks from a point and from a box.
+        """Mean losses; ``pq``, ``mean_iou``, ``completeness``, ``purity`` and so on; ``point_iou`` and
+        ``box_iou``, the mean IoU of masks from a point and from a box.
         """  # noqa: D205
         figures = {name: float(np.mean(values)) for name, values in self._losses.items()}
         if self._tallies:

@@ -73,7 +73,8 @@ def estimate_memory(network: Network, config: TrainConfig, *, half: bool = False
         frame, cells = config.data.size, (network.config.prompt.window or 0) // 4
     decoder = config.batch * each * _masks(network, config, cells)
     if network.instance_head is not None:
-        decoder += config.batch * each * 60 * frame * frame  # some 60 maps, most of them at full size
+        # Maps of full size, those of its convolutions' finest levels and of its losses.
+        decoder += config.batch * each * (300 if isinstance(encoder, VitEncoder) else 40) * frame * frame
     return Memory(
         weights,
         learning,
@@ -116,8 +117,8 @@ def _vit(config: VitEncoder, *, keep: bool, checkpointing: bool) -> int:
     """Numbers that a sample's pass through a transformer holds at its peak.
 
     A block keeps, for each token, its input, two norms, the queries, keys and values, the attention's sum, the
-    projection's output, and the two layers of the MLP with what its activation function sees: 16 widths. An attention of s
-    tokens by s keeps, for each head, the products, the same with relative positions, and the softmax: 3 s^2.
+    projection's output, and the two layers of the MLP with what its activation function sees: 16 widths. An attention of
+    s tokens by s keeps, for each head, the products, the same with relative positions, and the softmax: 3 s^2.
     """
     side = config.image_size // config.patch_size
     tokens = side * side
@@ -160,5 +161,5 @@ def _masks(network: Network, config: TrainConfig, cells: int) -> int:
     width = network.config.prompt.width
     side = network.prompt_window or config.data.size
     each = cells * cells * (24 * width + 4 * 3 * (width // 4) + 16 * 4 * (width // 8)) + 30 * side * side
-    rounds = 2 if config.checkpointing else config.prompting.rounds
+    rounds = 3 if config.checkpointing else config.prompting.rounds  # one, its gradients, and what the others keep
     return config.prompting.objects * each * rounds

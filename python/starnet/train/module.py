@@ -134,7 +134,7 @@ class Training(LightningModule):
     def _losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
         """All of them, and their weighted sum as ``loss``."""
         config, weights = self.config, self.config.losses
-        losses = {}
+        losses: dict[str, Tensor] = {}
         if config.judges_head:
             logits = self.network.instance_maps(features, _shape(batch))
             losses |= instance_losses(logits, batch["targets"], batch["valid"])
@@ -166,7 +166,7 @@ def prepare(network: Network, learning: Learning, *, checkpointing: bool = False
         lora.add(network, rank=learning.rank, alpha=learning.alpha)
     if hasattr(network.image_encoder, "checkpointing"):
         network.image_encoder.checkpointing = checkpointing
-    return network
+    return network.train()
 
 
 def rate_factor(step: int, steps: int, chosen: Optimiser) -> float:

@@ -19,7 +19,7 @@ from starnet.networks.checkpoints import fit, read, save
 from starnet.networks.network import Network, build
 from starnet.train.callbacks import BEST, LAST, Average, Figures, Keeper, Report
 from starnet.train.card import write_card
-from starnet.train.config import NetworkChoice, TrainConfig, resumable
+from starnet.train.config import NetworkChoice, TrainConfig
 from starnet.train.feeding import Fixed, Samples, feed_of
 from starnet.train.memory import check_memory
 from starnet.train.module import Training, prepare
@@ -198,7 +198,10 @@ def _open(run: Path, config: TrainConfig, *, resume: bool) -> None:
     if held.exists():
         if not resume:
             raise StarnetError(f"{run} holds a training: go on with it with --resume, or give another --output")
-        resumable(TrainConfig.load(held), config, held)
+        if key := TrainConfig.load(held).difference(config):
+            raise StarnetError(
+                f"{held} has another {key} than this training: resume with the same, or give another --output"
+            )
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -222,7 +225,7 @@ def _precision(config: TrainConfig, accelerator: str) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Lightning's lines about devices, and its advice to use more workers."""
+    """Without Lightning's lines about devices, and its advice: to use more workers, and not to freeze anything."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -230,6 +233,7 @@ def _quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*does not have many workers.*")
+            warnings.filterwarnings("ignore", r".*module\(s\) in eval mode at the start.*")  # those that are frozen
             # Lightning 2.6 uses what newer versions of torch are about to drop.
             warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
             yield
