@@ -1,1 +1,1 @@
-"""Training of networks: `starnet train`."""
+"""Training: samples with their truth, augmentation, losses, and what comes out of it."""
