@@ -14,7 +14,7 @@ import starnet
 PACKAGE = Path(starnet.__file__).parent
 WALK = [
     "_core", "errors", "flags", "atomic", "tiles", "io", "instruments", "mosaic", "filters", "recipe", "detection",
-    "prompts", "masks", "weights", "networks", "models", "instances", "stitch", "run", "labelmap", "workers",
+    "prompts", "masks", "weights", "networks", "models", "layers", "instances", "stitch", "run", "labelmap", "workers",
     "tile_job", "catalog", "outputs", "pipeline", "simulate", "evaluate", "splits", "inject", "compare", "train",
     "reproduce", "bench", "cli", "__main__",
 ]  # fmt: skip

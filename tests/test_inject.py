@@ -16,13 +16,13 @@ from starnet.errors import StarnetError
 from starnet.evaluate.coco import MaskLabels
 from starnet.evaluate.labels import ArrayLabels
 from starnet.evaluate.overlaps import find_overlaps
-from starnet.evaluate.runs import Runs, find_runs
 from starnet.inject import curves, images
 from starnet.inject.recovery import Together, recover
 from starnet.inject.scene import Scene, _half_light_radius, default_range
 from starnet.inject.sources import Pool, Sources, magnitude
 from starnet.inject.summary import summarize
 from starnet.inject.target import Target, adapt
+from starnet.masks.runs import Runs, find_runs
 from starnet.mosaic import Mosaic
 from starnet.recipe import Recipe
 from starnet.simulate.truth import detection, detection_weights

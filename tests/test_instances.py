@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from starnet import _core, instances
 from starnet.flags import Flag
-from starnet.instances import Columns, Layers, finish_component, form_objects, runs_of
+from starnet.instances import Columns, finish_component, form_objects, runs_of
+from starnet.layers import Layers
 from starnet.models.classical import SepDeblender
 from starnet.stitch import SeamJoiner
 from starnet.tiles import Box, TileGrid

@@ -12,7 +12,9 @@ from astropy.wcs import WCS
 
 from starnet.flags import Flag
 from starnet.instances import Columns
+from starnet.masks import Masks
 from starnet.mosaic import Band
+from starnet.prompts import KINDS
 
 Floats = npt.NDArray[np.float64]
 
@@ -80,6 +82,27 @@ def build_catalog(columns: Columns, bands: Sequence[Band], wcs: WCS | None) -> Q
     add("flags", columns["flags"].astype(np.int32), f"bits: {bits}")
     table.meta["FLAGS"] = "; ".join(f"{int(flag)}: {flag.description}" for flag in Flag)
     return table
+
+
+def add_provenance(catalog: QTable, masks: Masks) -> None:
+    """Adds to a catalog what asked for each object, and how good its mask is held to be.
+
+    Parameters
+    ----------
+    catalog : QTable
+        Of `build_catalog`.
+    masks : Masks
+        Those that its rows were made of, in their order.
+    """
+    columns = {
+        "prompt": (np.array(KINDS)[masks.kind], "what asked for the object"),
+        "prompt_id": (masks.ids, "number of the prompt with its maker: the row, from 0, of a table"),
+        "predicted_iou": (masks.predicted_iou, "the network's own guess of the mask's IoU"),
+        "stability": (masks.stability, "IoU of the mask cut at two levels, above and below its own"),
+    }
+    for name, (values, description) in columns.items():
+        catalog[name] = values
+        catalog[name].info.description = description
 
 
 def _moments(columns: Columns) -> tuple[Floats, Floats, Floats, Floats, Floats]:

@@ -8,7 +8,7 @@ tile, and none depends on where the tiles lie.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from starnet import _core
 from starnet.flags import Flag
-from starnet.models.base import Maps, Splitter
-from starnet.recipe import Preprocessed
+from starnet.layers import Layers
+from starnet.models.base import Drawn, Splitter
 from starnet.tiles import Box
 
 SPLIT_WINDOW = 2048
@@ -28,95 +28,25 @@ Columns = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Layers:
-    """All that objects are formed from and measured on, for the pixels of a box.
-
-    Attributes
-    ----------
-    box : Box
-        Where it lies in the mosaic.
-    detection, landscape : ndarray
-        As in `starnet.models.Maps`.
-    flux, sigma : ndarray of float32, shape (nband, ny, nx)
-        Sky-subtracted pixels and their noise, in each band's own unit.
-    flags : ndarray of uint8, shape (ny, nx)
-        Bits of `Flag` that an object inherits from its pixels.
-    """
-
-    box: Box
-    detection: npt.NDArray[np.float32]
-    landscape: npt.NDArray[np.float32]
-    flux: npt.NDArray[np.float32]
-    sigma: npt.NDArray[np.float32]
-    flags: npt.NDArray[np.uint8]
-
-    @classmethod
-    def of(cls, preprocessed: Preprocessed, maps: Maps, shape: tuple[int, int], core: Box) -> Layers:
-        """The layers of `core`, a box inside the window that was preprocessed, of a mosaic of this shape."""
-        window = preprocessed.box
-        here = core.slices_in(window)
-        return cls(
-            core,
-            maps.detection[here],
-            maps.landscape[(slice(None), *here)],
-            preprocessed.flux[(slice(None), *here)],
-            preprocessed.sigma[(slice(None), *here)],
-            _pixel_flags(preprocessed, shape)[here],
-        )
-
-    def crop(self, box: Box) -> Layers:
-        """The layers of a box inside this one; views."""
-        here = box.slices_in(self.box)
-        deep = (slice(None), *here)
-        return Layers(
-            box, self.detection[here], self.landscape[deep], self.flux[deep], self.sigma[deep], self.flags[here]
-        )
-
-    @property
-    def planes(self) -> list[npt.NDArray[np.float32]]:
-        """The float layers, one by one: detection, landscape, flux, sigma."""
-        return [self.detection, *self.landscape, *self.flux, *self.sigma]
-
-    @classmethod
-    def from_planes(cls, box: Box, planes: npt.NDArray[np.float32], flags: npt.NDArray[np.uint8], bands: int) -> Layers:
-        """The inverse of `planes`, stacked ``(n, ny, nx)``."""
-        return cls(box, planes[0], planes[1 : -2 * bands], planes[-2 * bands : -bands], planes[-bands:], flags)
-
-
-def _pixel_flags(preprocessed: Preprocessed, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Bits of the pixels of a window; exact one pixel inside the window's own border."""
-    valid, box = preprocessed.valid, preprocessed.box
-    covered = np.asarray(valid.any(axis=0))
-    flags = np.zeros(covered.shape, np.uint8)
-    flags[covered & ~valid.all(axis=0)] |= np.uint8(Flag.MASKED)
-    if preprocessed.saturated is not None:
-        flags[preprocessed.saturated] |= np.uint8(Flag.SATURATED)
-    # A pixel is at the edge of the coverage if one of its eight neighbours has no data.
-    edge = np.zeros(covered.shape, bool) if covered.all() else _core.dilate_square(~covered, 1)
-    edge[0] |= box.y0 == 0
-    edge[-1] |= box.y1 == shape[0]
-    edge[:, 0] |= box.x0 == 0
-    edge[:, -1] |= box.x1 == shape[1]
-    flags[edge] |= np.uint8(Flag.EDGE)
-    return flags
-
-
-@dataclass(frozen=True)
 class Edges:
-    """Numbers of a tile's `Patches` on the outermost lines of pixels of its core; 0 where there is none.
+    """Where a tile's `Patches` go on in other tiles.
 
     Attributes
     ----------
     top, bottom : ndarray of int32, shape (nx,)
-        First and last row.
+        Numbers of the patches on the first and the last row of the core; 0 where there is none.
     left, right : ndarray of int32, shape (ny,)
-        First and last column.
+        The same for the first and the last column.
+    drawn : ndarray of int32, shape (n, 5)
+        ``number, y0, y1, x0, x1`` of the drawn object that each patch is a part of; of no rows where patches are parts
+        of components.
     """
 
     top: npt.NDArray[np.int32]
     bottom: npt.NDArray[np.int32]
     left: npt.NDArray[np.int32]
     right: npt.NDArray[np.int32]
+    drawn: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 5), np.int32))
 
     def facing(self, dy: int, dx: int) -> npt.NDArray[np.int32]:
         """The pixels that face the neighbour in this direction, each of -1, 0, 1; a corner is one pixel."""
@@ -230,6 +160,40 @@ def form_objects(
     return TileObjects(labels, _measure(labels, n, layers, np.concatenate(bits)), patches)
 
 
+def place_objects(layers: Layers, drawn: Drawn, window: Box) -> TileObjects:
+    """Measures the drawn objects inside a tile's core; hands on those that reach beyond it.
+
+    Parameters
+    ----------
+    layers : Layers
+        Of the core.
+    drawn : Drawn
+        Of the window.
+    window : Box
+        What the tile sees.
+
+    Returns
+    -------
+    objects : TileObjects
+        The finished ones, and the patches of the others; their columns have the object's number, ``object``, besides.
+    """
+    core = layers.box
+    labels = np.ascontiguousarray(drawn.labels[core.slices_in(window)])
+    here = _core.extents(labels, len(drawn.numbers))
+    y0, y1, x0, x1 = drawn.extents.T
+    inside = (y0 >= core.y0) & (y1 <= core.y1) & (x0 >= core.x0) & (x1 <= core.x1)
+    is_open = (here[:, 4] > 0) & ~inside
+    about = np.column_stack([drawn.numbers, drawn.extents])[is_open].astype(np.int32)
+    patches = _patches(layers, labels, is_open, here)
+    patches = replace(patches, edges=replace(patches.edges, drawn=about))
+    n = int(np.count_nonzero(inside))
+    lookup = np.zeros(len(inside) + 1, np.int32)
+    lookup[1:][inside] = np.arange(1, n + 1)
+    labels = lookup[labels]
+    columns = _measure(labels, n, layers, np.zeros(n, np.int32))
+    return TileObjects(labels, columns | {"object": drawn.numbers[inside]}, patches)
+
+
 def fixed_windows(box: Box) -> list[Box]:
     """The box itself, or, if it is larger than `SPLIT_WINDOW`, its parts in the windows of the mosaic's fixed grid."""
     step = SPLIT_WINDOW
@@ -280,7 +244,8 @@ def split_component(
         piece = pieces[here] == number
         detection = np.where(piece, layers.detection[here], np.float32(0))
         landscape = np.where(piece, layers.landscape[(slice(None), *here)], np.float32(0))
-        split = splitter.split(detection, landscape, piece)
+        # Two objects do not fit into so few pixels: as in `form_objects`, for a splitter that does not know it.
+        split = splitter.split(detection, landscape, piece) if area >= 2 * min_area else piece.astype(np.int32)
         areas = np.bincount(split.ravel())[1:]
         kept = areas >= min_area  # sep's branches may end smaller than they began
         numbers = np.concatenate([[0], np.where(kept, np.cumsum(kept) + len(bits), 0)]).astype(np.int32)

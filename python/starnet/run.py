@@ -7,6 +7,7 @@
     RUN/recipe.yaml        the fitted recipe, with recipe.background.fits
     RUN/model.json         the engine's parameters, fitted ones included
     RUN/labels.zarr        label chunks, one a tile, each numbered from 1
+    RUN/masks              masks that prompts asked for, one file a tile, and the disjoint objects made of them
     RUN/tiles, RUN/seams   measurements (Parquet) and seam patches, one a tile
     RUN/run.json           written last, with versions, parameters, timings, peak memory
 
@@ -21,7 +22,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -35,9 +36,10 @@ import zarr
 from starnet.atomic import replacing, write_json
 from starnet.errors import StarnetError
 from starnet.instances import Columns, Edges, Patches, TileObjects
+from starnet.masks import Masks
 from starnet.tiles import TileGrid
 
-FORMAT = 1
+FORMAT = 2
 OUTPUTS = {
     "segmentation": "segmentation.fits",
     "catalog": "catalog.fits",
@@ -53,7 +55,11 @@ _OWN_FILES = [
     "model.json",
     *OUTPUTS.values(),
 ]
-_OWN_FOLDERS = ["labels.zarr", "tiles", "seams"]
+_OWN_FOLDERS = ["labels.zarr", "masks", "tiles", "seams"]
+# What an entry of the ledger says to be finished.
+_KINDS = ("tile", "seams", "masks")
+_FAR = np.iinfo(np.int32).max
+_EDGES = ("top", "bottom", "left", "right", "drawn")
 
 
 @dataclass
@@ -64,13 +70,13 @@ class RunDirectory:
     ----------
     path : Path
         The directory.
-    finished_tiles, finished_seams : set of int
-        What the ledger holds: tiles, and tiles whose completed components are split.
+    finished : dict
+        What the ledger holds: tiles by kind, ``"tile"``, ``"seams"`` (the components that the tile completed are split)
+        and ``"masks"`` (those of the tile's prompts are drawn).
     """
 
     path: Path
-    finished_tiles: set[int] = field(default_factory=set)
-    finished_seams: set[int] = field(default_factory=set)
+    finished: dict[str, set[int]] = field(default_factory=lambda: {kind: set() for kind in _KINDS})
     _ledger: IO[str] | None = field(default=None, repr=False)
     _lock: IO[str] | None = field(default=None, repr=False)
 
@@ -120,7 +126,7 @@ class RunDirectory:
             self._clear()
         elif (self.path / "plan.json").exists():
             self._check_plan(plan)
-        for folder in ("tiles", "seams"):
+        for folder in ("tiles", "seams", "masks"):
             (self.path / folder).mkdir(exist_ok=True)
         self.write_json("plan.json", plan)
         ledger = self.path / "ledger.jsonl"
@@ -153,18 +159,28 @@ class RunDirectory:
         whole = text[: text.rfind("\n") + 1]  # a kill may have torn the last line
         for line in whole.splitlines():
             entry = json.loads(line)
-            (self.finished_tiles if entry["kind"] == "tile" else self.finished_seams).add(entry["index"])
+            self.finished[entry["kind"]].add(entry["index"])
         if whole != text:
             with replacing(ledger) as partial:
                 partial.write_text(whole, encoding="utf-8")
 
     def record(self, kind: str, index: int, **facts: Any) -> None:
-        """Adds a line to the ledger: ``kind`` is ``"tile"`` or ``"seams"``."""
+        """Adds a line to the ledger; the kinds are those of `finished`."""
         assert self._ledger is not None, "the run directory is closed"
         self._ledger.write(json.dumps({"kind": kind, "index": index, **facts}) + "\n")
         self._ledger.flush()
         os.fsync(self._ledger.fileno())
-        (self.finished_tiles if kind == "tile" else self.finished_seams).add(index)
+        self.finished[kind].add(index)
+
+    @property
+    def finished_tiles(self) -> set[int]:
+        """Tiles that are segmented."""
+        return self.finished["tile"]
+
+    @property
+    def finished_seams(self) -> set[int]:
+        """Tiles whose completed components are split."""
+        return self.finished["seams"]
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes one of the run's JSON files."""
@@ -238,7 +254,7 @@ class Shards:
         self._write_arrays(
             self._name("tiles", tile, "npz"),
             **{key: getattr(patches, key) for key in ("offsets", "y", "x", "values", "flags", "extents")},
-            **{key: getattr(edges, key) for key in ("top", "bottom", "left", "right")},
+            **{key: getattr(edges, key) for key in _EDGES},
         )
         self._write_columns(self._name("tiles", tile, "parquet"), objects.columns)
 
@@ -250,12 +266,12 @@ class Shards:
     def edges(self, tile: int) -> Edges:
         """Where a tile's patches reach its borders."""
         with np.load(self._name("tiles", tile, "npz")) as arrays:
-            return Edges(arrays["top"], arrays["bottom"], arrays["left"], arrays["right"])
+            return Edges(**{key: arrays[key] for key in _EDGES})
 
     def patches(self, tile: int) -> Patches:
         """A tile's patches."""
         with np.load(self._name("tiles", tile, "npz")) as arrays:
-            edges = Edges(arrays["top"], arrays["bottom"], arrays["left"], arrays["right"])
+            edges = Edges(**{key: arrays[key] for key in _EDGES})
             pixels = {key: arrays[key] for key in ("offsets", "y", "x", "values", "flags", "extents")}
             return Patches(**pixels, edges=edges)
 
@@ -269,6 +285,46 @@ class Shards:
         with np.load(self._name("seams", tile, "npz")) as arrays:
             found: npt.NDArray[np.int32] = arrays["runs"]
             return found
+
+    def write_masks(self, tile: int, masks: Masks) -> None:
+        """Keeps the masks of a tile's prompts."""
+        self._write_arrays(self._name("masks", tile, "npz"), **_arrays(masks))
+
+    def masks(self, tile: int) -> Masks:
+        """The masks that `write_masks` kept."""
+        with np.load(self._name("masks", tile, "npz")) as arrays:
+            return Masks(**arrays)
+
+    @property
+    def object_files(self) -> tuple[Path, Path, Path]:
+        """The disjoint objects made of all masks: runs ascending in y, where each row's begin, extents."""
+        folder = self.path / "masks"
+        return folder / "runs.npy", folder / "rows.npy", folder / "extents.npy"
+
+    def write_objects(self, objects: Masks) -> None:
+        """Keeps the objects that the masks of all tiles made."""
+        runs = objects.runs[np.argsort(objects.runs[:, 0], kind="stable")]
+        rows = np.searchsorted(runs[:, 0], np.arange(self.grid.shape[0] + 1)).astype(np.int64)
+        y, x0, x1, number = objects.runs.T
+        extents = np.empty((len(objects), 4), np.int32)
+        for column, function, values, start in (
+            (0, np.minimum, y, _FAR), (1, np.maximum, y + 1, 0), (2, np.minimum, x0, _FAR), (3, np.maximum, x1, 0),
+        ):  # fmt: skip
+            extents[:, column] = start
+            function.at(extents[:, column], number - 1, values)
+        arrays: tuple[npt.NDArray[Any], ...] = (runs, rows, extents)
+        for path, array in zip(self.object_files, arrays, strict=True):
+            with replacing(path) as partial, partial.open("wb") as file:
+                np.save(file, array, allow_pickle=False)
+        self._write_arrays(self.path / "masks" / "objects.npz", **_arrays(objects))
+
+    def objects(self) -> Masks | None:
+        """The objects that `write_objects` kept; None where they are not there yet."""
+        path = self.path / "masks" / "objects.npz"
+        if not path.exists():
+            return None
+        with np.load(path) as arrays:
+            return Masks(**arrays)
 
     def columns(self, folder: str, tile: int) -> Columns:
         """Measurements of a tile's own objects (``"tiles"``), or of those it completed (``"seams"``)."""
@@ -285,6 +341,10 @@ class Shards:
     def _write_arrays(self, path: Path, **arrays: npt.NDArray[Any]) -> None:
         with replacing(path) as partial, partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
+
+
+def _arrays(masks: Masks) -> dict[str, npt.NDArray[Any]]:
+    return {one.name: getattr(masks, one.name) for one in fields(masks)}
 
 
 def _differences(before: Any, after: Any, name: str = "") -> list[str]:

@@ -1,17 +1,26 @@
-"""Joining, over the seams of the tiles, the components that reach them."""
+"""Joining, over the seams of the tiles, the components that reach them, and the parts of drawn objects."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from starnet import _core
 from starnet.instances import Edges
-from starnet.tiles import TileGrid
+from starnet.tiles import Box, TileGrid
 
 Part = tuple[int, int]
 """A part of a component: index of its tile, number (from 1) among the tile's `Patches`."""
+
+
+class Joiner(Protocol):
+    """Told of the tiles as they come, it says what is complete."""
+
+    def add(self, tile: int, edges: Edges) -> list[list[Part]]:
+        """See `SeamJoiner.add`."""
+        ...
 
 
 @dataclass
@@ -109,3 +118,38 @@ class SeamJoiner:
                 for member in component.parts:
                     del self._components[member]
         return sorted(done)
+
+
+@dataclass
+class ObjectJoiner:
+    """Gathers the parts of drawn objects while tiles arrive, and says which objects are complete.
+
+    Parameters
+    ----------
+    grid : TileGrid
+        The tiles.
+    """
+
+    grid: TileGrid
+    _objects: dict[int, _Component] = field(default_factory=dict, init=False)  # by number
+    _waiting: dict[int, list[int]] = field(default_factory=dict, init=False)  # numbers, by the tile they wait for
+    _arrived: set[int] = field(default_factory=set, init=False)
+
+    def add(self, tile: int, edges: Edges) -> list[list[Part]]:
+        """As `SeamJoiner.add`."""
+        if tile in self._arrived:
+            raise ValueError(f"tile {tile} was added before")
+        self._arrived.add(tile)
+        touched = set(self._waiting.pop(tile, []))
+        for number in touched:
+            self._objects[number].awaited.discard(tile)
+        for patch, (number, *extent) in enumerate(edges.drawn.tolist(), 1):
+            touched.add(number)
+            if number not in self._objects:
+                awaited = set(self.grid.covering(Box(*extent))) - self._arrived
+                self._objects[number] = _Component([], awaited)
+                for other in awaited:
+                    self._waiting.setdefault(other, []).append(number)
+            self._objects[number].parts.append((tile, patch))
+        complete = [number for number in touched if not self._objects[number].awaited]
+        return sorted(sorted(self._objects.pop(number).parts) for number in complete)

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from starnet.instances import Columns, Layers, finish_component, form_objects
-from starnet.models import Model
+from starnet.instances import Columns, finish_component, form_objects, place_objects
+from starnet.layers import Layers
+from starnet.models import Mapper
 from starnet.mosaic import Mosaic
 from starnet.recipe import Recipe
 from starnet.run import RunDirectory, Shards
-from starnet.stitch import Part, SeamJoiner
+from starnet.stitch import Joiner, Part
 from starnet.workers import Pool
 
 
@@ -24,7 +25,7 @@ class TileJob:
 
     mosaic: Mosaic
     recipe: Recipe
-    model: Model
+    model: Mapper
     shards: Shards
 
     def process_tile(self, index: int) -> int:
@@ -33,8 +34,11 @@ class TileJob:
         preprocessed = self.recipe.apply(self.mosaic, tile.window)
         maps = self.model.maps(preprocessed)
         layers = Layers.of(preprocessed, maps, self.mosaic.shape, tile.core)
-        foreground = maps.foreground[tile.core.slices_in(tile.window)]
-        objects = form_objects(layers, foreground, self.mosaic.shape, self.model.splitter, self.model.min_area)
+        if maps.drawn is not None:
+            objects = place_objects(layers, maps.drawn, tile.window)
+        else:
+            foreground = maps.foreground[tile.core.slices_in(tile.window)]
+            objects = form_objects(layers, foreground, self.mosaic.shape, self.model.splitter, self.model.min_area)
         self.shards.write_tile(index, objects)
         return len(objects.columns["label"])
 
@@ -49,6 +53,8 @@ class TileJob:
             found = finish_component(members, len(self.mosaic.bands), self.model.splitter, self.model.min_area)
             for columns, component_runs in found:
                 columns["label"] = columns["label"] + count
+                if drawn := members[0][0].edges.drawn[members[0][1] - 1 :, 0][:1].tolist():
+                    columns["object"] = np.full(len(columns["label"]), drawn[0], np.int32)
                 component_runs[:, 3] += count
                 count += len(columns["label"])
                 pieces.append(columns)
@@ -59,14 +65,17 @@ class TileJob:
 
 
 def process_tiles(
-    run: RunDirectory, shards: Shards, workforce: Pool, progress: Callable[[str, int, int], None] | None = None
+    run: RunDirectory,
+    shards: Shards,
+    workforce: Pool,
+    joiner: Joiner,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> None:
-    """Segments all tiles, and splits each component when its last tile is there.
+    """Segments all tiles, and splits each component, or measures each drawn object, when its last tile is there.
 
     Tiles run in parallel but are taken in order: which tile completes a component does not depend on their speed.
     """
     grid = shards.grid
-    joiner = SeamJoiner(grid)
     started: deque[tuple[int, Future[int] | None]] = deque()
     seams: deque[tuple[int, Future[int]]] = deque()
     tiles = iter(range(len(grid)))

@@ -75,6 +75,11 @@ class TileGrid:
         Width, in pixels, of what a tile sees around its core.
     origin : tuple of int
         A pixel ``(y, x)`` where four cores meet, if it lies inside: moves the grid.
+    stride : int
+        Windows begin, and inside the mosaic end, at multiples of it.
+    even : bool
+        All windows are as large as that of a full core, moved inwards where they would reach beyond the mosaic; for a
+        network that scales its window to one size.
 
     Raises
     ------
@@ -86,10 +91,15 @@ class TileGrid:
     core: int | tuple[int, int] = 682
     halo: int = 0
     origin: tuple[int, int] = (0, 0)
+    stride: int = 1
+    even: bool = False
 
     def __post_init__(self) -> None:
-        if min(self.shape) < 1 or min(self.core_shape) < 1 or self.halo < 0:
-            raise ValueError(f"shape {self.shape} and core {self.core} must be positive, halo {self.halo} not negative")
+        if min(self.shape) < 1 or min(self.core_shape) < 1 or self.halo < 0 or self.stride < 1:
+            raise ValueError(
+                f"shape {self.shape}, core {self.core} and stride {self.stride} must be positive, "
+                f"halo {self.halo} not negative"
+            )
 
     @property
     def core_shape(self) -> tuple[int, int]:
@@ -122,7 +132,18 @@ class TileGrid:
         ys, xs = self.lines
         row, column = divmod(index, nx)
         core = Box(ys[row], ys[row + 1], xs[column], xs[column + 1])
-        return Tile(index, core, core.pad(self.halo).clip(self.shape))
+        y0, y1 = self._seen(core.y0, core.y1, 0)
+        x0, x1 = self._seen(core.x0, core.x1, 1)
+        return Tile(index, core, Box(y0, y1, x0, x1).clip(self.shape))
+
+    def _seen(self, start: int, end: int, axis: int) -> tuple[int, int]:
+        """What a core that spans these pixels has to see along an axis."""
+        start, end = start - self.halo, end + self.halo
+        if self.even:
+            side = min(self.core_shape[axis] + 2 * self.halo, self.shape[axis])
+            start = min(max(start, 0), self.shape[axis] - side)
+            end = start + side
+        return start // self.stride * self.stride, -(-end // self.stride) * self.stride
 
     def __iter__(self) -> Iterator[Tile]:
         return (self[i] for i in range(len(self)))

@@ -15,9 +15,11 @@ from starnet.cli.bench import bench
 from starnet.cli.compare import compare
 from starnet.cli.demo import demo
 from starnet.cli.evaluate import evaluate
+from starnet.cli.fetch import fetch
 from starnet.cli.info import info
 from starnet.cli.inject import inject
 from starnet.cli.preprocess import preprocess
+from starnet.cli.reproduce import report
 from starnet.cli.segment import segment
 from starnet.cli.simulate import simulate
 from starnet.cli.train import train
@@ -68,6 +70,8 @@ app.command()(evaluate)
 app.command()(inject)
 app.command()(compare)
 app.command()(train)
+app.command()(fetch)
+app.command()(report)
 app.command()(bench)
 
 

@@ -11,19 +11,19 @@ Progress = Callable[[str, int, int], None]
 
 
 @contextmanager
-def progress(*, quiet: bool = False) -> Iterator[Progress | None]:
-    """The callback ``(stage, done, total)``, in pixels, to hand to the pipeline."""
+def progress(*, quiet: bool = False, unit: str = "Mpix") -> Iterator[Progress | None]:
+    """The callback ``(stage, done, total)``, in millionths of the unit (pixels), to hand to the pipeline."""
     if quiet:
         yield None
     elif sys.stderr.isatty():
-        with _bars() as callback:
+        with _bars(unit) as callback:
             yield callback
     else:
         yield _lines()
 
 
 @contextmanager
-def _bars() -> Iterator[Progress]:
+def _bars(unit: str) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -40,7 +40,7 @@ def _bars() -> Iterator[Progress]:
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
-            return Text(f"{speed / 1e6:.2f} Mpix/s" if speed else "", style="progress.data.speed")
+            return Text(f"{speed / 1e6:.2f} {unit}/s" if speed else "", style="progress.data.speed")
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), Rate(), TimeRemainingColumn())
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:

@@ -27,6 +27,8 @@ def print_run(result: SegmentResult) -> None:
     ny, nx = result.run["shape"]
     _print(f"[bold]{result.n_sources} sources[/] in {nx} x {ny} pixels{_history(result)}")
     print_outputs(result.outputs, result.seconds, result.peak_memory, pixels=ny * nx)
+    for note in result.notes:
+        _print(f"  [yellow]note[/]  {escape(note)}")
 
 
 def print_outputs(outputs: Mapping[str, Path], seconds: Mapping[str, float], memory: int, *, pixels: int = 0) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from starnet.evaluate.metrics import NAMES, Floats, Matches, Tally, tally
 from starnet.evaluate.overlaps import Objects
-from starnet.evaluate.runs import Ints
+from starnet.masks.runs import Ints
 
 #: Squares along a side of the map, if their size is not given, and the least size.
 _ALONG, _LEAST = 10, 32

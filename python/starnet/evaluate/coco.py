@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starnet.errors import StarnetError
-from starnet.evaluate.runs import Ints, Runs
+from starnet.masks.runs import Ints, Runs
 from starnet.tiles import Box
 
 #: Masks that are decoded, and mask pixels that are turned from columns into rows, at once.

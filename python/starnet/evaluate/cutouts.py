@@ -14,7 +14,7 @@ from PIL import Image
 from starnet.evaluate.evaluation import Evaluation, Judgement
 from starnet.evaluate.metrics import FOUND, Floats
 from starnet.evaluate.overlaps import Objects
-from starnet.evaluate.runs import Ints
+from starnet.masks.runs import Ints
 from starnet.mosaic import Mosaic
 from starnet.outputs.overlay import outlines
 from starnet.tiles import Box

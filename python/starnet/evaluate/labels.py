@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from starnet.errors import StarnetError
 from starnet.evaluate.coco import read_coco
-from starnet.evaluate.runs import Runs, find_runs
 from starnet.io.companions import Source
 from starnet.io.hdus import Hdu, find_hdu, is_fits, open_plane, read_hdus, read_head
 from starnet.io.planes import Plane, label
 from starnet.io.rasters import read_raster
+from starnet.masks.runs import Runs, find_runs
 from starnet.tiles import Box
 
 #: Extensions that hold the objects, where a file has several: ours, GNU Astronomy Utilities' Segment, its NoiseChisel.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starnet.errors import StarnetError
-from starnet.evaluate.runs import Ints
+from starnet.masks.runs import Ints
 
 #: Largest matrix, in elements, for which a dense solver is faster than the sparse one.
 _DENSE = 1 << 16

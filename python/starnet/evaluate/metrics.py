@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from starnet.evaluate.matching import assign
 from starnet.evaluate.overlaps import Overlaps
-from starnet.evaluate.runs import Ints
+from starnet.masks.runs import Ints
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from starnet.errors import StarnetError
 from starnet.evaluate.labels import LabelSource, strips
-from starnet.evaluate.runs import Ints, Runs, meet
+from starnet.masks.runs import Ints, Runs, meet
 
 Progress = Callable[[str, int, int], None]
 

@@ -14,7 +14,7 @@ from starnet.errors import StarnetError
 from starnet.evaluate.bins import Bin
 from starnet.evaluate.evaluation import Judgement
 from starnet.evaluate.metrics import NAMES, PRECISION, Floats
-from starnet.evaluate.runs import Ints
+from starnet.masks.runs import Ints
 
 # Okabe & Ito's colours, which the colour-blind tell apart: the method, the other ones.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")

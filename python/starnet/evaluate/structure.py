@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from starnet.evaluate.labels import LabelSource, strips
 from starnet.evaluate.metrics import FOUND, Matches
 from starnet.evaluate.overlaps import Progress
-from starnet.evaluate.runs import Ints
+from starnet.masks.runs import Ints
 from starnet.outputs.overlay import outlines
 from starnet.tiles import Box
 

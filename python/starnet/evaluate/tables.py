@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,9 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from starnet.errors import StarnetError
-from starnet.evaluate.runs import Ints
 from starnet.io.companions import Source
-from starnet.io.planes import first_line
-from starnet.outputs.catalog_files import read_catalog
+from starnet.io.tables import open_table
+from starnet.masks.runs import Ints
 
 #: What columns of labels are called: by us in truth tables, by us in catalogs, by SExtractor.
 _LABELS = ("label", "id", "NUMBER")
@@ -71,31 +69,17 @@ def read_table(source: str | Path | Table, labels: Ints, map_name: str) -> Objec
         If the file cannot be read, has no column ``label`` (``id`` and ``NUMBER`` will do), or has not one row for each
         label.
     """
-    table, name = (source, "the table") if isinstance(source, Table) else _read(source, map_name)
+    if isinstance(source, Table):
+        table, name = source, "the table"
+    else:
+        table = open_table(source, what=f"the table of the objects of {map_name}")
+        name = str(Source.parse(source).path)
     key = next((column for column in _LABELS if column in table.colnames), None)
     if key is None:
         raise StarnetError(f"{name} has no column label: name so the one that holds the labels of {map_name}")
     row = _rows(name, np.asarray(_plain(table[key])), labels, map_name)
     columns = {one: _plain(table[one])[row] for one in table.colnames if one != key and table[one].ndim == 1}
     return ObjectTable(name, columns, len(table) - len(row))
-
-
-def _read(path: str | Path, map_name: str) -> tuple[Table, str]:
-    source = Source.parse(path)
-    if not source.path.is_file():
-        raise StarnetError(f"{source.path} does not exist: give the table of the objects of {map_name}")
-    options = {} if source.hdu is None else {"hdu": int(source.hdu) if source.hdu.isdigit() else source.hdu}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # astropy's reader of Parquet needs pandas, ours does not.
-            parquet = source.path.suffix == ".parquet"
-            table = read_catalog(source.path) if parquet else Table.read(source.path, **options)
-    except Exception as error:  # each of the formats raises its own
-        raise StarnetError(
-            f"{source.path} cannot be read as a table ({first_line(error)}): give FITS, ECSV, Parquet or VOTable"
-        ) from error
-    return table, str(source.path)
 
 
 def _rows(name: str, numbers: NDArray[Any], labels: Ints, map_name: str) -> Ints:

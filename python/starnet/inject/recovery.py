@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from starnet.evaluate.labels import LabelSource, strips
 from starnet.evaluate.metrics import FOUND, Matches, match
 from starnet.evaluate.overlaps import Progress, find_overlaps
-from starnet.evaluate.runs import Ints, Runs
 from starnet.inject.scene import Scene, Seen
 from starnet.inject.sources import magnitude
+from starnet.masks.runs import Ints, Runs
 from starnet.simulate.population import CLASSES
 from starnet.tiles import Box
 

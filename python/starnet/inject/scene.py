@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from starnet.errors import StarnetError
 from starnet.evaluate.coco import MaskLabels
-from starnet.evaluate.runs import Runs
 from starnet.inject.sources import Pool, Sources, magnitude
 from starnet.inject.target import Target
+from starnet.masks.runs import Runs
 from starnet.simulate import truth
 from starnet.simulate.paint import Layout, Painter
 from starnet.tiles import Box

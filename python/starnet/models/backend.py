@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from starnet.masks import Decoded
 from starnet.networks import NetworkConfig
 from starnet.prompts import Prompts
 
 Embedding = dict[str, Any]
 """Features of a window, by name; arrays of whatever runs the network."""
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """Masks that prompts asked for, m candidates each.
-
-    Attributes
-    ----------
-    logits : ndarray of float32, shape (n, m, h, w)
-        Positive inside.
-    predicted_iou : ndarray of float32, shape (n, m)
-        The network's own guess of each mask's IoU.
-    origins : ndarray of int64, shape (n, 2)
-        ``y, x`` of the masks' first pixel in the window.
-    """
-
-    logits: NDArray[np.float32]
-    predicted_iou: NDArray[np.float32]
-    origins: NDArray[np.int64]
 
 
 class Backend(Protocol):
@@ -76,4 +57,12 @@ class Backend(Protocol):
 
     def decode(self, embedding: Embedding, prompts: Prompts, *, multimask: bool) -> Decoded:
         """Masks of prompts, in pixels of the window, that fit into memory at once."""
+        ...
+
+    def to_arrays(self, embedding: Embedding) -> dict[str, NDArray[Any]]:
+        """An embedding as it is kept on disk."""
+        ...
+
+    def from_arrays(self, arrays: dict[str, NDArray[Any]]) -> Embedding:
+        """The inverse of `to_arrays`."""
         ...

@@ -18,6 +18,25 @@ from starnet.recipe import Preprocessed, Recipe
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """Objects that an engine drew whole, over the tiles, and disjoint: they are measured as they are.
+
+    Attributes
+    ----------
+    labels : ndarray of int32, shape (ny, nx)
+        Position, from 1, in the other two; 0 is none of them.
+    numbers : ndarray of int32, shape (k,)
+        Their numbers in the mosaic.
+    extents : ndarray of int32, shape (k, 4)
+        ``y0, y1, x0, x1`` in the mosaic, half-open: all of the object, not what is seen of it here.
+    """
+
+    labels: npt.NDArray[np.int32]
+    numbers: npt.NDArray[np.int32]
+    extents: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
 class Maps:
     """What an engine says about the pixels of a window.
 
@@ -29,11 +48,14 @@ class Maps:
         The detection image in noise units: weights of centroids and shapes.
     landscape : ndarray of float32, shape (k, ny, nx)
         What else the splitter needs (centres, boundary distances); k = 0 where the detection image is enough.
+    drawn : Drawn, optional
+        Objects that need not be formed from components.
     """
 
     foreground: npt.NDArray[np.bool_]
     detection: npt.NDArray[np.float32]
     landscape: npt.NDArray[np.float32]
+    drawn: Drawn | None = None
 
 
 class Splitter(Protocol):
@@ -61,19 +83,11 @@ class Splitter(Protocol):
         ...
 
 
-class Model(Protocol):
-    """A segmentation engine.
+class Mapper(Protocol):
+    """Turns windows into maps: all that the work on a tile needs.
 
     Attributes
     ----------
-    name : str
-        As after ``--model``.
-    parameters : mapping
-        All that decides its output, JSON-able: part of a run's identity.
-    halo : int
-        Pixels around a core that the maps inside it depend on.
-    stride : int
-        Windows must begin at multiples of it.
     min_area : int
         Components and objects with fewer pixels are dropped.
     splitter : Splitter
@@ -81,22 +95,67 @@ class Model(Protocol):
     """
 
     @property
+    def min_area(self) -> int: ...  # noqa: D102  (Attributes, above)
+    @property
+    def splitter(self) -> Splitter: ...  # noqa: D102
+
+    def maps(self, preprocessed: Preprocessed, *, threads: int | None = None) -> Maps:
+        """The maps of a window."""
+        ...
+
+
+class Engine(Protocol):
+    """What all engines have.
+
+    Attributes
+    ----------
+    name : str
+        As after ``--model``.
+    parameters : mapping
+        All that decides its output, JSON-able: part of a run's identity.
+    recipe : str
+        The preprocessing that it is made for.
+    halo : int
+        Pixels around a core that the maps inside it depend on.
+    stride : int
+        Windows must begin at multiples of it.
+    even : bool
+        It depends on the size of a window: all windows must have the same.
+    tile : int
+        Side of a core that suits it.
+    parallel : bool
+        Whether several processes may each have one; a network runs in one, on all threads.
+    """
+
+    @property
     def name(self) -> str: ...  # noqa: D102  (Attributes, above)
     @property
     def parameters(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def recipe(self) -> str: ...  # noqa: D102
     @property
     def halo(self) -> int: ...  # noqa: D102
     @property
     def stride(self) -> int: ...  # noqa: D102
     @property
-    def min_area(self) -> int: ...  # noqa: D102
+    def even(self) -> bool: ...  # noqa: D102
     @property
-    def splitter(self) -> Splitter: ...  # noqa: D102
+    def tile(self) -> int: ...  # noqa: D102
+    @property
+    def parallel(self) -> bool: ...  # noqa: D102
 
     def fit(self, mosaic: Mosaic, recipe: Recipe) -> Self:
         """The engine with what it has to know of the whole mosaic among its `parameters`, before the first tile."""
         ...
 
-    def maps(self, preprocessed: Preprocessed, *, threads: int | None = None) -> Maps:
-        """The maps of a window."""
+    def fitted(self, parameters: Mapping[str, Any]) -> Self:
+        """The engine with what an earlier `fit` found, from its `parameters`."""
         ...
+
+    def memory(self, window: tuple[int, int]) -> int:
+        """Bytes that it takes for a window of ``(ny, nx)`` pixels, beside the preprocessed ones."""
+        ...
+
+
+class Model(Engine, Mapper, Protocol):
+    """An engine that works tile by tile."""

@@ -8,8 +8,8 @@ cut.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -114,8 +114,12 @@ class Classical:
     deblend_levels: int = 64
     deblend_contrast: float = 0.0005
     noise: float | None = None
-    name: str = field(default="classical", init=False)
-    stride: int = field(default=1, init=False)
+    name: ClassVar[str] = "classical"
+    recipe: ClassVar[str] = "noise"
+    stride: ClassVar[int] = 1
+    even: ClassVar[bool] = False
+    tile: ClassVar[int] = 682
+    parallel: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.threshold > 0:
@@ -134,7 +138,7 @@ class Classical:
     @property
     def parameters(self) -> Mapping[str, Any]:
         """All that decides the output."""
-        return {key: value for key, value in asdict(self).items() if key not in ("name", "stride")}
+        return asdict(self)
 
     @property
     def profile(self) -> npt.NDArray[np.float32]:
@@ -156,6 +160,14 @@ class Classical:
         if self.noise is not None:
             return self
         return replace(self, noise=detection_noise(mosaic, recipe, self.profile))
+
+    def fitted(self, parameters: Mapping[str, Any]) -> Self:
+        """The noise as it was measured before."""
+        return replace(self, noise=parameters["noise"])
+
+    def memory(self, window: tuple[int, int]) -> int:
+        """Nothing worth mentioning."""
+        return 0
 
     def maps(self, preprocessed: Preprocessed, *, threads: int | None = None) -> Maps:
         """The detection image and where it exceeds the threshold."""

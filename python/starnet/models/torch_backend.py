@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from starnet.errors import StarnetError
-from starnet.models.backend import Decoded, Embedding
+from starnet.masks import Decoded
+from starnet.models.backend import Embedding
 from starnet.networks import NetworkConfig, checkpoints
 from starnet.networks.network import Network
 from starnet.prompts import Prompts
@@ -182,6 +183,16 @@ class TorchBackend:
             np.concatenate([iou for _, _, iou in found])[order],
             origins,
         )
+
+    def to_arrays(self, embedding: Embedding) -> dict[str, NDArray[Any]]:
+        """An embedding as it is kept on disk."""
+        shape = np.array(embedding["shape"], np.int64)
+        return {key: shape if key == "shape" else values.cpu().numpy() for key, values in embedding.items()}
+
+    def from_arrays(self, arrays: dict[str, NDArray[Any]]) -> Embedding:
+        """The inverse of `to_arrays`."""
+        ny, nx = arrays["shape"].tolist()
+        return {key: (ny, nx) if key == "shape" else self._tensor(values) for key, values in arrays.items()}
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
 from copy import deepcopy
@@ -184,7 +185,9 @@ def _read_pth(path: Path, *, zipped: bool) -> Checkpoint:
     if zipped and not zipfile.is_zipfile(path):
         raise StarnetError(f"{path} is truncated: fetch it again")
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # On pickles of another protocol than torch's.
+            tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         raise StarnetError(
             f"{path} holds more than weights, and is not opened since it could run code: give {_KINDS}"
@@ -207,7 +210,12 @@ def _read_safetensors(path: Path, header: int) -> Checkpoint:
         raise StarnetError(f"{path} is not a checkpoint: give {_KINDS}") from error
     if about is None:
         return Checkpoint(path, tensors)
-    content = json.loads(about)
-    if content["format"] != FORMAT:
-        raise StarnetError(f"{path} was written by another version of starnet, in format {content['format']}: update")
-    return Checkpoint(path, tensors, NetworkConfig.from_dict(content["config"]), content["metadata"])
+    try:
+        content = json.loads(about)
+        if content["format"] != FORMAT:
+            raise StarnetError(
+                f"{path} was written by another version of starnet, in format {content['format']}: use that version"
+            )
+        return Checkpoint(path, tensors, NetworkConfig.from_dict(content["config"]), content["metadata"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StarnetError(f"{path} is not a checkpoint of this version of starnet ({error}): give {_KINDS}") from error

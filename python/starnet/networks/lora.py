@@ -1,10 +1,9 @@
-"""Low-rank adaptation of an encoder, through peft (Hu et al. 2021, arXiv:2106.09685)."""
+"""Low-rank adaptation of an encoder, through peft (Hu et al. 2021, arXiv:2106.09685).
+
+peft is imported where it is used: it brings packages that take seconds, and inference does without.
+"""
 
 from __future__ import annotations
-
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
-from torch import nn
 
 from starnet.networks.network import Network
 from starnet.networks.tiny import Tiny
@@ -27,6 +26,8 @@ def add(network: Network, *, rank: int = 8, alpha: float | None = None, dropout:
     dropout : float
         Of their input.
     """
+    from peft import LoraConfig, inject_adapter_in_model
+
     targets = TINY_TARGETS if isinstance(network.image_encoder, Tiny) else VIT_TARGETS
     config = LoraConfig(
         r=rank, lora_alpha=int(2 * rank if alpha is None else alpha), lora_dropout=dropout, target_modules=targets
@@ -37,16 +38,16 @@ def add(network: Network, *, rank: int = 8, alpha: float | None = None, dropout:
 
 def has_lora(network: Network) -> bool:
     """Whether there are low-rank matrices beside its layers."""
-    return any(isinstance(module, BaseTunerLayer) for module in network.modules())
+    return any(name.endswith("lora_A") for name, _ in network.named_modules())
 
 
 def merge(network: Network) -> Network:
     """Adds the low-rank matrices to the layers' own, and removes them; the network is changed, and returned."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
     for name, module in list(network.named_modules()):
         if isinstance(module, BaseTunerLayer):
             module.merge()
             parent, _, attribute = name.rpartition(".")
-            layer = module.get_base_layer()
-            assert isinstance(layer, nn.Module)
-            setattr(network.get_submodule(parent), attribute, layer)
+            setattr(network.get_submodule(parent), attribute, module.get_base_layer())
     return network.requires_grad_()

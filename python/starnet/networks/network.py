@@ -197,7 +197,7 @@ class Network(nn.Module):
         -------
         Tensor
             ``y, x``, int64, ``(p, 2)``: whole cells, centred on the anchors' where that does not lead over the window's
-            border. Masks of a window smaller than theirs reach over its end.
+            border. Masks reach over the end of a window that is smaller than theirs, or ends within a cell.
         """
         if self.prompt_window is None:
             return torch.zeros(anchors.shape, dtype=torch.int64, device=anchors.device)

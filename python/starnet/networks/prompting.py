@@ -41,21 +41,26 @@ def tokens(encoder: PromptEncoder, points: Tensor, labels: Tensor, boxes: Tensor
 
     A box is two points more, of labels 2 and 3; without one SAM appends an empty point, of label -1.
     """
-    p = points.shape[0]
+    p = len(labels)
     if boxes is None:
-        extra, kinds = points.new_full((p, 1, 2), -0.5), [-1]
+        nowhere = points.new_full((p, 1, 2), -0.5)
+        places, kinds = _places(encoder, torch.cat([points, nowhere], dim=1)), [-1]
     else:
-        extra, kinds = boxes.reshape(p, 2, 2), [2, 3]
-    points = torch.cat([points, extra.to(points)], dim=1) + 0.5
-    labels = torch.cat([labels, torch.tensor([kinds], dtype=labels.dtype, device=labels.device).expand(p, -1)], dim=1)
-    with torch.autocast(points.device.type, enabled=False):
-        # A position of few bits is none.
-        places = encoder.pe_layer.forward_with_coords(points.float(), encoder.input_image_size)
+        # One by one, as the official code has it: a product of matrices of another shape has other last bits.
+        corners = _places(encoder, boxes.reshape(p, 2, 2))
+        places, kinds = torch.cat([_places(encoder, points), corners], dim=1), [2, 3]
+    labels = torch.cat([labels, labels.new_tensor([kinds]).expand(p, -1)], dim=1)
     which = labels[:, :, None]
     where = torch.where(which == -1, encoder.not_a_point_embed.weight[None], places)
     for kind, embedding in enumerate(encoder.point_embeddings):
         where = torch.where(which == kind, places + embedding.weight[None], where)
     return where
+
+
+def _places(encoder: PromptEncoder, points: Tensor) -> Tensor:
+    with torch.autocast(points.device.type, enabled=False):
+        # A position of few bits is none.
+        return encoder.pe_layer.forward_with_coords(points.float() + 0.5, encoder.input_image_size)  # type: ignore[no-any-return]
 
 
 def positions(encoder: PromptEncoder) -> Tensor:

@@ -79,6 +79,7 @@ class Tiny(nn.Module):
         )
         self.refine = nn.ModuleList(nn.Sequential(*blocks(width, config.refine)) for width in widths[:-1])
         self.neck = convolution(widths[self._prompted], out, 1)
+        self.to(memory_format=torch.channels_last)
 
     @property
     def _prompted(self) -> int:
@@ -94,6 +95,9 @@ class Tiny(nn.Module):
         ny, nx = channels.shape[2:]
         height, width = self.frame((ny, nx))
         x = functional.pixel_unshuffle(functional.pad(channels, (0, width - nx, 0, height - ny)), self.first)
+        # A cell's channels side by side: faster on CPUs, and torch then adds them up in the same order in windows of
+        # any extent, except for bilinear factors and convolutions of a few hundred pixels' windows (last bits).
+        x = x.contiguous(memory_format=torch.channels_last)
         levels = [self.stem(x)]
         for down in self.down:
             levels.append(down(levels[-1]))

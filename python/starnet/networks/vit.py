@@ -80,7 +80,7 @@ class Vit(ImageEncoderViT):  # type: ignore[misc]
 
     def forward(self, channels: Tensor) -> dict[str, Tensor]:
         """``embedding``, a cell a patch, and ``pixels``, the square itself."""
-        square = self.square(self.picture(channels))
+        square = self.square(self.picture(channels.contiguous()))
         x = self.patch_embed(square) + self.pos_embed
         for block in self.blocks:
             # Checkpointing: activations of a block are computed again in the backward pass instead of being kept.

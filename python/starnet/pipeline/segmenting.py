@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import astropy
 import numpy as np
@@ -15,15 +15,16 @@ import sep
 from astropy.table import QTable
 
 from starnet import __version__, _core
-from starnet.catalog import build_catalog
+from starnet.catalog import add_provenance, build_catalog
 from starnet.errors import StarnetError
 from starnet.labelmap import LabelMap, number_objects
-from starnet.models import Model, get_model
+from starnet.models import Backend, Engine, NetworkEngine, NetworkOptions, Prompted, get_model
 from starnet.mosaic import Mosaic, Weights
 from starnet.outputs.catalog_files import write_catalog
 from starnet.outputs.overlay import write_overlay
 from starnet.outputs.regions_file import write_regions
 from starnet.outputs.segmentation_map import write_segmentation_map
+from starnet.pipeline.drawing import draw_objects
 from starnet.pipeline.stages import (
     Progress,
     Stopwatch,
@@ -31,13 +32,18 @@ from starnet.pipeline.stages import (
     disk_full_explained,
     in_pixels,
     picture,
+    room_left,
     worker_count,
 )
+from starnet.prompts import Prompts
 from starnet.recipe import Recipe
 from starnet.run import FORMAT, OUTPUTS, RunDirectory, Shards
+from starnet.stitch import ObjectJoiner, SeamJoiner
 from starnet.tile_job import TileJob, process_tiles
 from starnet.tiles import Box, TileGrid
 from starnet.workers import peak_memory, pool
+
+AnyEngine = TypeVar("AnyEngine", bound=Engine)
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ class SegmentResult:
         Bytes: the largest resident memory of this process and those of its workers, added up.
     run : dict
         The contents of ``run.json``.
+    notes : list of str
+        What the user may want to know.
     """
 
     directory: Path
@@ -72,19 +80,24 @@ class SegmentResult:
     seconds: dict[str, float]
     peak_memory: int
     run: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
 
 
 def segment(
     inputs: Sequence[str | Path],
     output: str | Path,
     *,
-    model: str = "classical",
+    model: str | Path | Backend = "classical",
+    checkpoint: str | Path | None = None,
+    prompts: str | Path | Prompts | None = None,
     mode: str = "tiled",
-    tile: int = 682,
+    tile: int | None = None,
     tile_origin: tuple[int, int] = (0, 0),
-    recipe: str | Path = "noise",
+    recipe: str | Path | None = None,
     instrument: str | None = None,
     weights: Weights = None,
+    device: str = "auto",
+    embeddings: str | Path | None = None,
     threads: int | None = None,
     memory: int | None = None,
     overwrite: bool = False,
@@ -99,24 +112,36 @@ def segment(
         The bands: FITS files (``NAME=path.fits[EXT]``) or RGB images.
     output : str or Path
         The run directory. One that was interrupted is continued; a finished one is returned as it is.
-    model : str
-        Segmentation engine, one of `starnet.models.MODELS`.
+    model : str, Path or Backend
+        Segmentation engine: ``classical``, a network (``tiny``, ``vit_b``, ``vit_l``, ``vit_h``), the file of one, or
+        what runs one.
+    checkpoint : str or Path, optional
+        Weights of the network; looked for in the cache folder by default.
+    prompts : str, Path or Prompts, optional
+        What a network is asked: ``head`` (nothing: its instance head alone; the default where it has one), ``grid``,
+        ``peaks`` (the default elsewhere), ``centres`` (of the instance head), or a table of positions or boxes.
     mode : {"tiled", "direct"}
-        Tile by tile, or the whole image at once. The result is the same.
-    tile : int
-        Side of a tile's core in pixels.
+        Tile by tile, or the whole image at once. The result is the same, unless the network is one that sees its window
+        as a whole, as SAM's do.
+    tile : int, optional
+        Side of a tile's core in pixels; by default what suits the model.
     tile_origin : tuple of int
-        Where the grid of tiles is anchored, ``(y, x)``. The result does not depend on it.
-    recipe : str or Path
-        ``noise``, ``seed``, or a recipe file.
+        Where the grid of tiles is anchored, ``(y, x)``. The result depends on it as little as on the mode.
+    recipe : str or Path, optional
+        ``noise``, ``seed``, or a recipe file; by default what the model was made for.
     instrument : str, optional
         Preset of `starnet.instruments`; found from the headers by default.
     weights : "none" or sequence, optional
         Weight maps, one a band, as for `Mosaic.open`; looked for in the files and beside them by default.
+    device : str
+        Where a network runs: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+    embeddings : str or Path, optional
+        Folder where what the encoder made of each window is kept for later runs.
     threads : int, optional
         CPU cores to use; all of them by default.
     memory : int, optional
-        Bytes that the run may use; fewer workers are started where it would need more.
+        Bytes that the run may use; fewer workers are started, and fewer prompts decoded at once, where it would need
+        more.
     overwrite : bool
         Start anew where the directory holds a run.
     progress : callable, optional
@@ -136,17 +161,21 @@ def segment(
     """
     stopwatch = Stopwatch()
     mosaic = Mosaic.open(inputs, instrument=instrument, weights=weights)
-    engine = get_model(model, **model_parameters)
+    threads = threads or os.cpu_count() or 1
+    options = NetworkOptions(checkpoint, prompts, device, embeddings, threads)
+    with stopwatch("load"):
+        engine = get_model(model, mosaic, options, **model_parameters)
+    notes = _notes(engine, recipe)
+    recipe = recipe or engine.recipe
     grid = _grid(mosaic, engine, mode, tile, tile_origin)
     plan = _plan(mosaic, engine, recipe, mode, grid)
-    threads = threads or os.cpu_count() or 1
-    workers = worker_count(mosaic, grid, threads, memory)
+    room = room_left(mosaic, grid, memory, engine)
     directory = Path(output)
     with RunDirectory.open(directory, plan, overwrite=overwrite) as run:
         outputs = {kind: directory / name for kind, name in OUTPUTS.items()}
         if (done := run.summary) is not None:
             return SegmentResult(
-                directory, done["sources"], outputs, True, len(grid), done["seconds"], done["peak_memory"], done
+                directory, done["sources"], outputs, True, len(grid), done["seconds"], done["peak_memory"], done, notes
             )
         with disk_full_explained(directory):
             with stopwatch("fit"):
@@ -156,16 +185,31 @@ def segment(
             shards = Shards(directory, grid)
             shards.create()
             _core.set_threads(threads)
-            with stopwatch("segment"), pool(TileJob(mosaic, fitted, engine, shards), workers) as workforce:
-                process_tiles(run, shards, workforce, progress)
+            provenance = None
+            if isinstance(engine, Prompted):
+                with stopwatch("masks"):
+                    mapper, provenance = draw_objects(run, shards, mosaic, fitted, engine, room, progress)
+                # What is left to do needs the objects, not the network and what it sees.
+                grid = replace(grid, halo=mapper.halo + 1, stride=1, even=False)
+                shards = replace(shards, grid=grid)
+                job = TileJob(mosaic, fitted, mapper, shards)
+            else:
+                job = TileJob(mosaic, fitted, engine, shards)
+            workers = 1 if job.model is engine and not engine.parallel else worker_count(mosaic, grid, threads, memory)
+            joiner = SeamJoiner(grid) if provenance is None else ObjectJoiner(grid)
+            with stopwatch("segment"), pool(job, workers) as workforce:
+                process_tiles(run, shards, workforce, joiner, progress)
             with stopwatch("catalog"):
                 columns, labels = number_objects(shards, range(len(grid)), run.finished_seams)
                 catalog = build_catalog(columns, mosaic.bands, mosaic.wcs)
+                if provenance is not None:
+                    add_provenance(catalog, provenance.select(columns["object"] - 1))
             with stopwatch("outputs"):
                 _write_outputs(outputs, mosaic, fitted, catalog, labels, threads, progress)
         summary = {
             **plan,
             "model": {"name": engine.name, "parameters": dict(engine.parameters)},
+            **({"network": engine.about} if isinstance(engine, NetworkEngine) else {}),
             "paths": [str(path) for path in inputs],
             "weights": weights if weights is None or isinstance(weights, str) else [w and str(w) for w in weights],
             "sources": len(catalog),
@@ -173,6 +217,7 @@ def segment(
             "resumed_tiles": resumed,
             "workers": workers,
             "threads": threads,
+            "notes": notes,
             "seconds": stopwatch.seconds,
             "peak_memory": peak_memory() + workforce.peak_memory,
             "outputs": OUTPUTS,
@@ -180,20 +225,37 @@ def segment(
         }
         run.write_json("run.json", summary)
     return SegmentResult(
-        directory, len(catalog), outputs, False, resumed, stopwatch.seconds, summary["peak_memory"], summary
+        directory, len(catalog), outputs, False, resumed, stopwatch.seconds, summary["peak_memory"], summary, notes
     )
 
 
-def _grid(mosaic: Mosaic, engine: Model, mode: str, tile: int, origin: tuple[int, int]) -> TileGrid:
+def _notes(engine: Engine, recipe: str | Path | None) -> list[str]:
+    """What is said of inputs that may be a mistake."""
+    notes = []
+    if recipe is not None and isinstance(engine, NetworkEngine):
+        chosen = Recipe.identity(recipe)["name"]
+        if chosen != engine.recipe:
+            notes.append(
+                f"model {engine.name} was made for the recipe {engine.recipe}, not {chosen}: "
+                "leave --recipe out to give it what it knows"
+            )
+    if isinstance(engine, Prompted) and engine.prompting.remark is not None:
+        notes.append(engine.prompting.remark)
+    return notes
+
+
+def _grid(mosaic: Mosaic, engine: Engine, mode: str, tile: int | None, origin: tuple[int, int]) -> TileGrid:
     if mode not in ("tiled", "direct"):
         raise StarnetError(f"mode {mode!r} is unknown: choose tiled or direct")
     # One pixel more than the engine sees: whether a pixel lies at the edge of the coverage depends on its neighbours.
-    halo = engine.halo + 1
-    core = mosaic.shape if mode == "direct" else (checked_tile(tile), tile)
-    return TileGrid(mosaic.shape, core, halo, (0, 0) if mode == "direct" else origin)
+    halo = engine.halo + (0 if engine.even else 1)
+    if mode == "direct":
+        return TileGrid(mosaic.shape, mosaic.shape, halo)
+    side = checked_tile(engine.tile if tile is None else tile)
+    return TileGrid(mosaic.shape, (side, side), halo, origin, engine.stride, engine.even)
 
 
-def _plan(mosaic: Mosaic, engine: Model, recipe: str | Path, mode: str, grid: TileGrid) -> dict[str, Any]:
+def _plan(mosaic: Mosaic, engine: Engine, recipe: str | Path, mode: str, grid: TileGrid) -> dict[str, Any]:
     """All that decides the outputs: a run is continued only with the same."""
     return {
         "format": FORMAT,
@@ -218,12 +280,13 @@ def _fitted_recipe(
     return Recipe.load(path)
 
 
-def _fitted_model(run: RunDirectory, mosaic: Mosaic, recipe: Recipe, engine: Model) -> Model:
+def _fitted_model(run: RunDirectory, mosaic: Mosaic, recipe: Recipe, engine: AnyEngine) -> AnyEngine:
     parameters = run.read_json("model.json")
     if parameters is None:
-        parameters = dict(engine.fit(mosaic, recipe).parameters)
-        run.write_json("model.json", parameters)
-    return get_model(engine.name, **parameters)
+        engine = engine.fit(mosaic, recipe)
+        run.write_json("model.json", dict(engine.parameters))
+        return engine
+    return engine.fitted(parameters)
 
 
 def _write_outputs(

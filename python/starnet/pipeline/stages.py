@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from starnet.atomic import NO_ROOM
 from starnet.errors import StarnetError
+from starnet.models.base import Engine
 from starnet.mosaic import Mosaic
 from starnet.recipe import Recipe
 from starnet.tiles import Box, TileGrid
@@ -53,17 +54,43 @@ def worker_count(mosaic: Mosaic, grid: TileGrid, threads: int, memory: int | Non
     workers = min(threads, len(grid))
     if memory is None:
         return workers
-    window = max(tile.window.size for tile in grid)
-    each = window * (BYTES_PER_PIXEL + BYTES_PER_PIXEL_AND_BAND * len(mosaic.bands))
+    room_left(mosaic, grid, memory)
+    each = _window(grid) * _bytes_per_pixel(mosaic)
     while workers > 1 and MAIN_BYTES + workers * (WORKER_BYTES + each) > memory:
         workers -= 1
-    needed = MAIN_BYTES + each
+    return workers
+
+
+def room_left(mosaic: Mosaic, grid: TileGrid, memory: int | None, engine: Engine | None = None) -> int | None:
+    """Bytes that one worker, and the network that it runs, leave of `memory`; None where there is no limit.
+
+    Raises
+    ------
+    StarnetError
+        If it does not suffice.
+    """
+    if memory is None:
+        return None
+    window = _window(grid)
+    needed = MAIN_BYTES + window * _bytes_per_pixel(mosaic)
+    network = ""
+    if engine is not None:
+        needed += max(engine.memory(tile.window.shape) for tile in grid)
+        network = f" and model {engine.name}"
     if needed > memory:
         raise StarnetError(
             f"memory {memory / 2**20:.0f} MiB is too little for windows of {window / 1e6:.2f} Mpix (bands: "
-            f"{len(mosaic.bands)}): lower --tile, take --mode tiled, or give {needed / 2**20:.0f} MiB"
+            f"{len(mosaic.bands)}){network}: lower --tile, take --mode tiled, or give {-(-needed // 2**20)} MiB"
         )
-    return workers
+    return memory - needed
+
+
+def _window(grid: TileGrid) -> int:
+    return max(tile.window.size for tile in grid)
+
+
+def _bytes_per_pixel(mosaic: Mosaic) -> int:
+    return BYTES_PER_PIXEL + BYTES_PER_PIXEL_AND_BAND * len(mosaic.bands)
 
 
 def rgb_bands(mosaic: Mosaic) -> list[int]:

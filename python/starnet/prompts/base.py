@@ -27,7 +27,8 @@ class Prompts:
     kind : ndarray of int8, shape (n,)
         Who made it, as a position in `KINDS`.
     ids : ndarray of int64, shape (n,)
-        Its number with its maker: the row of a catalog, the object of a click.
+        Its number with its maker: the row of a table, from 0; the object of clicks; ``y * nx + x`` of the pixel of a
+        point that was made.
     points : ndarray of float32, shape (n, k, 2)
         ``x, y``; k may be 0.
     labels : ndarray of int8, shape (n, k)
@@ -116,6 +117,10 @@ class Prompts:
         first = self.points[np.arange(len(self)), positive.argmax(axis=1)]
         return np.where(positive.any(axis=1)[:, None], first, centres).astype(np.float32, copy=False)
 
+    def with_boxes(self, boxes: NDArray[np.floating]) -> Self:
+        """The same with these boxes, ``(n, 4)``."""
+        return type(self)(self.kind, self.ids, self.points, self.labels, np.asarray(boxes, np.float32))
+
     def select(self, which: NDArray[np.bool_] | NDArray[np.integer] | slice) -> Self:
         """Some of them."""
         return type(self)(self.kind[which], self.ids[which], self.points[which], self.labels[which], self.boxes[which])
@@ -129,3 +134,8 @@ class Prompts:
         """Whether the anchors' pixels lie in a box; bool, ``(n,)``."""
         x, y = np.floor(self.anchors + np.float32(0.5)).T
         return np.asarray((x >= box.x0) & (x < box.x1) & (y >= box.y0) & (y < box.y1))
+
+
+def pixel_numbers(y: NDArray[np.integer], x: NDArray[np.integer], shape: tuple[int, int]) -> NDArray[np.int64]:
+    """``y * nx + x``: the ids of prompts that are made of pixels of a mosaic of this shape."""
+    return np.asarray(y, np.int64) * shape[1] + np.asarray(x, np.int64)

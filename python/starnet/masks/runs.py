@@ -65,14 +65,14 @@ def meet(a: Runs, b: Runs) -> tuple[Ints, Ints, Ints]:
     """
     # Of two runs that meet, either the second begins within the first, or the first after the second began.
     pieces = (
-        _ranges(np.searchsorted(b.start, a.start, "left"), np.searchsorted(b.start, a.stop, "left")),
-        _ranges(np.searchsorted(a.start, b.start, "right"), np.searchsorted(a.start, b.stop, "left"))[::-1],
+        ranges(np.searchsorted(b.start, a.start, "left"), np.searchsorted(b.start, a.stop, "left")),
+        ranges(np.searchsorted(a.start, b.start, "right"), np.searchsorted(a.start, b.stop, "left"))[::-1],
     )
     i, j = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     return i, j, np.minimum(a.stop[i], b.stop[j]) - np.maximum(a.start[i], b.start[j])
 
 
-def _ranges(first: Ints, last: Ints) -> tuple[Ints, Ints]:
+def ranges(first: Ints, last: Ints) -> tuple[Ints, Ints]:
     """``(k, value)`` for every value of the half-open ranges ``first[k]`` to ``last[k]``."""
     counts = np.maximum(last - first, 0)
     k = np.repeat(np.arange(len(counts)), counts)

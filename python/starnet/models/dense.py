@@ -1,0 +1,147 @@
+"""The engine of networks with an instance head: seeds and a watershed on its maps.
+
+Foreground, centre and boundary distance at every pixel, objects by a seeded watershed of the distance: the way of
+segmentation with SAM in microscopy (Archit et al. 2025, Nature Methods 22, 579), whose decoder is the head's pattern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from starnet.filters import watershed
+from starnet.models.base import Maps, Splitter
+from starnet.models.network_engine import NetworkEngine
+from starnet.recipe import Preprocessed
+
+
+@dataclass(frozen=True)
+class SeededWatershed:
+    """Splits a component at the valleys between the centres that the head sees.
+
+    Parameters
+    ----------
+    centre_threshold : float
+        Least height of a local maximum of the centre map that makes a seed.
+    seed_distance : int
+        Seeds lie further apart than this many pixels along one axis; of two that do not, the higher stays.
+    min_area : int
+        A seed whose basin has fewer pixels is none: its neighbours flood it.
+    """
+
+    centre_threshold: float
+    seed_distance: int
+    min_area: int
+
+    def split(
+        self, detection: NDArray[np.float32], landscape: NDArray[np.float32], mask: NDArray[np.bool_]
+    ) -> NDArray[np.int32]:
+        """See `starnet.models.base.Splitter`; a component with fewer than two seeds is one object."""
+        centre, distance = landscape
+        ys, xs = seeds(np.where(mask, centre, 0), self.centre_threshold, self.seed_distance)
+        while len(ys) > 1:
+            markers = np.zeros(mask.shape, np.int32)
+            markers[ys, xs] = np.arange(1, len(ys) + 1)
+            split = watershed(-distance, markers, mask=mask, connectivity=2)
+            large = np.bincount(split.ravel(), minlength=len(ys) + 1)[1:] >= self.min_area
+            if large.all():
+                return split
+            ys, xs = ys[large], xs[large]
+        return mask.astype(np.int32)
+
+
+def seeds(centre: NDArray[np.float32], threshold: float, distance: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Local maxima above a threshold, in scan order.
+
+    Parameters
+    ----------
+    centre : ndarray of float32, shape (ny, nx)
+        The centre map.
+    threshold : float
+        What a maximum has to exceed.
+    distance : int
+        No other pixel within so many along both axes is higher, and none that is as high comes before it.
+
+    Returns
+    -------
+    ys, xs : ndarray of int
+        Their pixels.
+    """
+    highest = np.pad(centre, distance)
+    for axis in (0, 1):
+        lines = np.moveaxis(highest, axis, 0)
+        highest = np.moveaxis(
+            np.max([lines[k : len(lines) - 2 * distance + k] for k in range(2 * distance + 1)], axis=0), 0, axis
+        )
+    ys, xs = np.nonzero((centre > threshold) & (centre == highest))
+    # Of a plateau, the first pixel: each takes those that come after it.
+    kept = np.ones(len(ys), bool)
+    for i in range(len(ys)):
+        if kept[i]:
+            near = (ys[i + 1 :] - ys[i] <= distance) & (np.abs(xs[i + 1 :] - xs[i]) <= distance)
+            kept[i + 1 :] &= ~near
+    return ys[kept], xs[kept]
+
+
+@dataclass(frozen=True)
+class Dense(NetworkEngine):
+    """A network's instance head.
+
+    Parameters
+    ----------
+    encoder, min_area, detector
+        See `NetworkEngine`.
+    foreground_threshold : float
+        Probability above which a pixel belongs to some object.
+    centre_threshold : float
+        Least height of the centre map that makes an object of its own in a component.
+    seed_distance : int
+        Pixels that centres are apart.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+    """
+
+    foreground_threshold: float = 0.5
+    centre_threshold: float = 0.3
+    seed_distance: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("foreground_threshold", "centre_threshold"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: must be between 0 and 1")
+        if self.seed_distance < 1:
+            raise ValueError(f"seed_distance={self.seed_distance}: must be at least 1 pixel")
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """All that decides the output."""
+        return {
+            **super().parameters,
+            "prompts": "head",
+            "foreground_threshold": self.foreground_threshold,
+            "centre_threshold": self.centre_threshold,
+            "seed_distance": self.seed_distance,
+        }
+
+    @property
+    def splitter(self) -> Splitter:
+        """The seeded watershed."""
+        return SeededWatershed(self.centre_threshold, self.seed_distance, self.min_area)
+
+    def maps(self, preprocessed: Preprocessed, *, threads: int | None = None) -> Maps:
+        """The head's maps; nothing is seen where no band has data."""
+        foreground, *landscape = self.encoder.backend.maps(self.encoder(preprocessed))
+        covered = preprocessed.valid.any(axis=0)
+        return Maps(
+            (foreground > np.float32(self.foreground_threshold)) & covered,
+            self.detector.image(preprocessed, threads=threads),
+            np.stack(landscape),
+        )

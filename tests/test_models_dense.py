@@ -1,0 +1,164 @@
+"""The engine of instance heads, on a network that is a few lines of arithmetic."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import QTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from fake_backend import FakeBackend
+from fake_sky import SHAPE, sources, write_sky
+from starnet.errors import StarnetError
+from starnet.flags import Flag
+from starnet.models.dense import SeededWatershed, seeds
+from starnet.pipeline import SegmentResult, segment
+from starnet.run import OUTPUTS
+from starnet.tiles import TileGrid
+
+
+@pytest.fixture(scope="module")
+def sky(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write_sky(tmp_path_factory.mktemp("sky"))
+
+
+@pytest.fixture(scope="module")
+def direct(sky: list[Path], tmp_path_factory: pytest.TempPathFactory) -> SegmentResult:
+    return segment(sky, tmp_path_factory.mktemp("dense") / "run", model=FakeBackend(), mode="direct", threads=1)
+
+
+def test_it_finds_and_separates_sources(direct: SegmentResult) -> None:
+    labels = fits.getdata(direct.outputs["segmentation"])
+    catalog = QTable.read(direct.outputs["catalog"])
+    x, y, peak = sources().T
+    bright = peak > 30
+    found = labels[np.round(y).astype(int), np.round(x).astype(int)]
+    assert np.mean(found[bright] > 0) > 0.95
+    # The two that are 7 pixels apart, and the three beside each other, are one object each.
+    assert len(set(found[-6:-1].tolist()) - {0}) == 5
+    assert np.all(catalog["flags"][found[-6:-1] - 1] & Flag.BLENDED)
+    assert direct.run["network"]["device"] == "cpu (arithmetic)"
+    assert direct.run["workers"] == 1
+
+
+@settings(max_examples=8, deadline=None)
+@given(tile=st.integers(32, 120), origin=st.tuples(st.integers(0, 200), st.integers(0, 200)))
+def test_the_outputs_do_not_depend_on_the_tiles(
+    sky: list[Path], direct: SegmentResult, tmp_path_factory: pytest.TempPathFactory, tile: int, origin: tuple[int, int]
+) -> None:
+    run = tmp_path_factory.mktemp("tiled") / "run"
+    segment(sky, run, model=FakeBackend(), tile=tile, tile_origin=origin, threads=2)
+    for name in OUTPUTS.values():
+        assert (run / name).read_bytes() == (direct.directory / name).read_bytes(), name
+
+
+def test_windows_begin_at_multiples_of_the_stride(sky: list[Path], tmp_path: Path) -> None:
+    backend = FakeBackend()
+    segment(sky, tmp_path / "run", model=backend, tile=50, tile_origin=(13, 29))
+    grid = TileGrid(SHAPE, 50, 5, (13, 29), stride=8)
+    assert backend.encoded == [(2, *tile.window.shape) for tile in grid]
+    for tile in grid:
+        assert tile.window.y0 % 8 == tile.window.x0 % 8 == 0
+        assert tile.core.pad(5).clip(SHAPE).intersect(tile.window) == tile.core.pad(5).clip(SHAPE)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_even_windows_have_one_size_and_hold_their_cores(data: st.DataObject) -> None:
+    shape = data.draw(st.tuples(st.integers(1, 90), st.integers(1, 90)))
+    core, halo = data.draw(st.integers(1, 60)), data.draw(st.integers(0, 20))
+    origin = data.draw(st.tuples(st.integers(0, 60), st.integers(0, 60)))
+    for tile in TileGrid(shape, core, halo, origin, even=True):
+        assert tile.window.shape == tuple(min(core + 2 * halo, side) for side in shape)
+        assert tile.window.clip(shape) == tile.window
+        assert tile.window.intersect(tile.core) == tile.core
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    npst.arrays(np.float32, npst.array_shapes(min_dims=2, max_dims=2, max_side=14), elements=st.sampled_from(
+        [0.0, 0.2, 0.5, 0.7, 1.0])),
+    st.integers(1, 3),
+)  # fmt: skip
+def test_seeds_are_maxima_that_are_apart(centre: np.ndarray, distance: int) -> None:
+    ys, xs = seeds(centre, 0.3, distance)
+    for y, x in zip(ys, xs, strict=True):
+        near = centre[max(0, y - distance) : y + distance + 1, max(0, x - distance) : x + distance + 1]
+        assert centre[y, x] == near.max() > 0.3
+        others = (np.abs(ys - y) <= distance) & (np.abs(xs - x) <= distance)
+        assert np.count_nonzero(others) == 1
+    if centre.max() > 0.3:
+        assert centre[ys, xs].max() == centre.max()
+
+
+def test_a_component_without_a_centre_is_one_object() -> None:
+    mask = np.zeros((7, 9), bool)
+    mask[2:5, 1:8] = True
+    split = SeededWatershed(0.3, 1, 1).split(np.zeros((7, 9), np.float32), np.zeros((2, 7, 9), np.float32), mask)
+    np.testing.assert_array_equal(split, mask)
+
+
+def test_a_basin_that_is_too_small_is_its_neighbours() -> None:
+    mask = np.ones((5, 20), bool)
+    centre, distance = np.zeros((2, 5, 20), np.float32)
+    centre[2, [3, 9, 16]] = 1
+    distance[:] = 0.5
+    distance[:, [7, 11]] = 0
+    landscape = np.stack([centre, distance])
+    none = np.zeros((5, 20), np.float32)
+    assert np.unique(SeededWatershed(0.3, 1, 4).split(none, landscape, mask)).tolist() == [1, 2, 3]
+    split = SeededWatershed(0.3, 1, 30).split(none, landscape, mask)
+    assert np.unique(split).tolist() == [1, 2]
+    assert np.all(split[:, :7] == 1)
+    assert np.all(split[:, 14:] == 2)
+
+
+def test_a_run_tells_its_network_and_goes_on_only_with_the_same(sky: list[Path], direct: SegmentResult) -> None:
+    plan = json.loads((direct.directory / "plan.json").read_text())
+    assert plan["model"]["parameters"]["network"] == FakeBackend().fingerprint
+    with pytest.raises(StarnetError, match=r"other inputs or parameters \(model\.parameters\.network"):
+        segment(sky, direct.directory, model=FakeBackend(stretch=(0.0, 1.0)), mode="direct")
+
+
+def test_bands_are_chosen_by_name(sky: list[Path], tmp_path: Path) -> None:
+    backend = FakeBackend(bands=("F606W",))
+    segment(sky, tmp_path / "run", model=backend, mode="direct")
+    assert backend.encoded == [(1, *SHAPE)]
+    with pytest.raises(StarnetError, match=r"sees the bands F606W, F435W, but there is no F435W .* F435W=FILE\.fits"):
+        segment(sky, tmp_path / "other", model=FakeBackend(bands=("F606W", "F435W")))
+
+
+def test_the_recipe_is_the_models_own_and_another_is_noted(sky: list[Path], tmp_path: Path) -> None:
+    own = segment(sky, tmp_path / "own", model=FakeBackend(recipe="seed"), mode="direct")
+    assert own.run["recipe"]["name"] == "seed"
+    assert own.notes == []
+    other = segment(sky, tmp_path / "other", model=FakeBackend(recipe="seed"), recipe="noise", mode="direct")
+    assert (
+        other.notes
+        == other.run["notes"]
+        == ["model fake was made for the recipe seed, not noise: leave --recipe out to give it what it knows"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"foreground_threshold": 1.5}, r"foreground_threshold=1\.5: must be between 0 and 1"),
+        ({"min_area": 0}, "must be at least 1 pixel"),
+        ({"kernel_fwhm": -1}, "kernel_fwhm=-1: must be positive"),
+        ({"deblend_levels": 3}, "with --prompts head takes no deblend_levels: it has .*centre_threshold.*kernel_fwhm"),
+        ({"memory": 500 * 2**20}, r"too little for windows.*model fake: lower --tile.* give \d+ MiB"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(
+    sky: list[Path], tmp_path: Path, settings: dict[str, float], message: str
+) -> None:
+    with pytest.raises(StarnetError, match=message):
+        segment(sky, tmp_path / "run", model=FakeBackend(), **settings)
+    assert not (tmp_path / "run").exists()
