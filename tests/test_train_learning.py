@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from starnet.networks.checkpoints import load
-from starnet.train.feeding import Fixed
 from starnet.train.module import Training
-from starnet.train.training import train
+from starnet.train.training import feeds, train
 from train_samples import Skies, small
 
 VIT = {
@@ -65,7 +64,7 @@ def test_200_steps_learn_two_images_by_heart(
             "validate_every": 200,
         }
     )
-    figures = train(config, tmp_path, samples=(Skies(3), Skies(3))).figures
+    figures = train(config, tmp_path, sources=(Skies(3), Skies(3))).figures
     for name, value in least.items():
         assert figures[name] > value
 
@@ -89,8 +88,8 @@ def test_learning_lowers_the_loss_and_finds_more(name: str, learning: dict[str, 
             "validate_every": 20,
         }
     )
-    samples = Skies(1), Skies(2)
-    train(config, tmp_path, samples=samples)
+    sources = Skies(1), Skies(2)
+    train(config, tmp_path, sources=sources)
     first, *_, last = validated(tmp_path)
     assert last["loss"] < first["loss"]
     assert last["pq"] > first["pq"]
@@ -99,9 +98,9 @@ def test_learning_lowers_the_loss_and_finds_more(name: str, learning: dict[str, 
 @pytest.mark.slow
 def test_the_weights_are_those_that_were_judged(tmp_path: Path) -> None:
     config = small(learning={"encoder": "lora", "rank": 2}, steps=9)
-    result = train(config, tmp_path, samples=(Skies(1), Skies(2)))
+    result = train(config, tmp_path, sources=(Skies(1), Skies(2)))
     network = load(result.weights)
-    module = Training(network, config, lambda *_: [], Fixed(Skies(2), config)).eval()
+    module = Training(network, config, *feeds(config, (Skies(1), Skies(2)))).eval()
     with torch.no_grad():
         for i, batch in enumerate(module.val_dataloader()):
             module.validation_step(batch, i)

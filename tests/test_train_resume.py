@@ -58,11 +58,11 @@ def assert_same(run: Path, other: Path) -> None:
 @pytest.mark.parametrize("until", [1, 3, 4, 5])
 def test_resumed_equals_uninterrupted(until: int, tmp_path: Path) -> None:
     config = small(accumulate=2, data={"samples": 7})
-    samples = Skies(1), Skies(2)
-    whole = train(config, tmp_path / "whole", samples=samples)
-    stopped = train(config, tmp_path / "parts", samples=samples, until=until)
+    sources = Skies(1), Skies(2)
+    whole = train(config, tmp_path / "whole", sources=sources)
+    stopped = train(config, tmp_path / "parts", sources=sources, until=until)
     assert (stopped.steps, stopped.weights) == (until, None)
-    resumed = train(config, tmp_path / "parts", samples=samples, resume=True)
+    resumed = train(config, tmp_path / "parts", sources=sources, resume=True)
     assert resumed.steps == whole.steps == 6
     assert resumed.figures == whole.figures
     assert_same(tmp_path / "whole", tmp_path / "parts")
@@ -74,7 +74,7 @@ sys.path.insert(0, {tests!r})
 torch.set_num_threads(1)
 from train_samples import Skies, small
 from starnet.train.training import train
-train(small(steps=40, checkpoint_minutes=0), {run!r}, samples=(Skies(1), Skies(2)), resume=True)
+train(small(steps=40, checkpoint_minutes=0), {run!r}, sources=(Skies(1), Skies(2)), resume=True)
 """
 
 
@@ -98,20 +98,20 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
 
 
 def test_a_finished_training_is_not_begun_again(tmp_path: Path) -> None:
-    config, samples = small(), (Skies(1), Skies(2))
-    first = train(config, tmp_path, samples=samples)
-    again = train(config, tmp_path, samples=samples, resume=True)
+    config, sources = small(), (Skies(1), Skies(2))
+    first = train(config, tmp_path, sources=sources)
+    again = train(config, tmp_path, sources=sources, resume=True)
     assert (again.steps, again.best_step, again.figures) == (first.steps, first.best_step, first.figures)
     with pytest.raises(StarnetError, match="holds a training"):
-        train(config, tmp_path, samples=samples)
+        train(config, tmp_path, sources=sources)
     with pytest.raises(StarnetError, match=r"has another optimiser\.rate"):
-        train(small(optimiser={"rate": 1e-5}), tmp_path, samples=samples, resume=True)
+        train(small(optimiser={"rate": 1e-5}), tmp_path, sources=sources, resume=True)
 
 
 def test_patience(tmp_path: Path) -> None:
     # Next to nothing changes, hence nothing gets better.
     learning = {"encoder": "frozen", "head": False}
     config = small(learning=learning, optimiser={"rate": 1e-30}, steps=30, patience=2, best_by="loss", average=0)
-    result = train(config, tmp_path, samples=(Skies(1), Skies(2)))
+    result = train(config, tmp_path, sources=(Skies(1), Skies(2)))
     assert (result.best_step, result.steps) == (3, 9)
-    assert train(config, tmp_path, samples=(Skies(1), Skies(2)), resume=True).steps == 9
+    assert train(config, tmp_path, sources=(Skies(1), Skies(2)), resume=True).steps == 9

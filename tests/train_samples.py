@@ -6,17 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from starnet.train.config import TrainConfig
 from starnet.train.documents import from_mapping
-
-
-@dataclass
-class Sky:
-    image: NDArray[np.float32]
-    labels: NDArray[np.int32]
-    ignore: NDArray[np.bool_]
+from starnet.train.samples import Sample
 
 
 @dataclass
@@ -26,12 +19,15 @@ class Skies:
     seed: int = 0
     size: int = 64
     objects: int = 6
-    bands: int = 3
 
-    def __getitem__(self, index: int) -> Sky:
+    together = 1
+    bands = ("F160W", "F850LP", "F606W")
+
+    def sample(self, index: int, size: int, seed: int) -> Sample:
+        assert size == self.size
         rng = np.random.default_rng((self.seed, index))
         y, x = np.mgrid[: self.size, : self.size]
-        image = 0.3 * rng.standard_normal((self.bands, self.size, self.size))
+        image = 0.3 * rng.standard_normal((len(self.bands), self.size, self.size))
         labels = np.zeros((self.size, self.size), np.int32)
         for number in range(1, self.objects + 1):
             cy, cx = rng.uniform(4, self.size - 5, 2)
@@ -39,7 +35,8 @@ class Skies:
             distance = np.hypot(y - cy, x - cx)
             image += height / (1 + np.exp(2 * (distance - radius)))
             labels[distance < radius] = number
-        return Sky(image.astype(np.float32), labels, np.zeros(labels.shape, bool))
+        labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
+        return Sample(image.astype(np.float32), labels, np.zeros(labels.shape, bool))
 
 
 SMALL: dict[str, Any] = {
@@ -49,8 +46,8 @@ SMALL: dict[str, Any] = {
         "prompt": {"width": 32, "heads": 2, "mlp_width": 32, "iou_width": 32, "mask_channels": 4, "window": 32},
     },
     "data": {
-        "train": [{"kind": "simulated"}],
-        "validation": [{"kind": "simulated"}],
+        "train": [{"kind": "simulated", "preset": "candels-deep"}],
+        "validation": [{"kind": "simulated", "preset": "candels-deep"}],
         "size": 64,
         "validation_samples": 4,
     },

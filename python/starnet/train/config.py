@@ -11,7 +11,9 @@ import yaml
 
 from starnet.atomic import replacing
 from starnet.networks import NETWORKS, NetworkConfig
+from starnet.train.augmentations import config_from
 from starnet.train.documents import as_mapping, difference, from_mapping, override, read_yaml
+from starnet.train.sources.loading import read_choice
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class DataChoice:
     Parameters
     ----------
     train, validation : tuple of mapping
-        Sources of samples, as `starnet.train.load_source` takes them.
+        Sources of samples, as `starnet.train.sources.load_source` takes them.
     size : int
         Side of a sample in pixels.
     validation_samples : int
@@ -98,6 +100,8 @@ class DataChoice:
         for name in ("train", "validation"):
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty: name a source of samples")
+            for source in getattr(self, name):
+                read_choice(source)
         _positive(self, "size", "validation_samples", "samples")
         if self.workers < 0:
             raise ValueError(f"workers={self.workers}: must be 0 or more")
@@ -239,7 +243,7 @@ class TrainConfig:
     learning : Learning
         Which parts of it.
     augmentation : mapping
-        What `starnet.train.Augmentation` takes.
+        What `starnet.train.augment.Augmentation.from_mapping` takes.
     prompting : Prompting
         How masks are asked for.
     losses : LossWeights
@@ -300,6 +304,7 @@ class TrainConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
+        config_from(self.augmentation)
         _positive(self, "steps", "batch", "accumulate", "devices", "validate_every")
         if not 0 <= self.average < 1:
             raise ValueError(f"average={self.average}: must be 0 or more, and less than 1")

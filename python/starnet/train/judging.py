@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,4 +97,4 @@ class Judge:
             parts = Tally(*(np.stack([getattr(one, n) for one in self._tallies]).sum(0) for n in vars(whole)))
             figures |= {name: float(value.squeeze()) for name, value in parts.scores().items()}
         figures |= {name: float(torch.cat(values).mean()) for name, values in self._ious.items()}
-        return figures
+        return {name: value for name, value in figures.items() if math.isfinite(value)}

@@ -117,8 +117,8 @@ def _vit(config: VitEncoder, *, keep: bool, checkpointing: bool) -> int:
     """Numbers that a sample's pass through a transformer holds at its peak.
 
     A block keeps, for each token, its input, two norms, the queries, keys and values, the attention's sum, the
-    projection's output, and the two layers of the MLP with what its activation function sees: 16 widths. An attention of
-    s tokens by s keeps, for each head, the products, the same with relative positions, and the softmax: 3 s^2.
+    projection's output, and the two layers of the MLP with what its activation function sees: 16 widths. An attention
+    of s tokens by s keeps, for each head, the products, the same with relative positions, and the softmax: 3 s^2.
     """
     side = config.image_size // config.patch_size
     tokens = side * side

@@ -12,19 +12,17 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
 
 from starnet.networks import lora, parameters
 from starnet.networks.network import Features, Network
 from starnet.train.asking import asking_losses
 from starnet.train.config import Learning, Optimiser, TrainConfig
 from starnet.train.embeddings import Embeddings
+from starnet.train.feed import Batch
 from starnet.train.judging import Judge
 from starnet.train.losses import instance_losses
 from starnet.train.prompting import choose
-
-Batch = dict[str, Tensor]
-"""``pixels`` float32 ``(n, bands, ny, nx)``, ``labels`` int64 and ``valid`` bool ``(n, ny, nx)``, ``targets`` float32
-``(n, 3, ny, nx)`` of the instance head."""
 
 
 class Training(LightningModule):
@@ -40,8 +38,8 @@ class Training(LightningModule):
     config : TrainConfig
         The training.
     feed : callable
-        Batches from the one of a number on: ``feed(first, rank, world)``.
-    validation : iterable of Batch
+        Batches from the one of a number on, ``feed(first, rank, world)``, as those of `starnet.train.feed.Feed`.
+    validation : list of Batch
         The same batches each time.
 
     Attributes
@@ -59,7 +57,7 @@ class Training(LightningModule):
         network: Network,
         config: TrainConfig,
         feed: Callable[[int, int, int], Iterable[Batch]],
-        validation: Iterable[Batch],
+        validation: list[Batch],
     ) -> None:
         super().__init__()
         self.network = network
@@ -79,7 +77,8 @@ class Training(LightningModule):
 
     def val_dataloader(self) -> Iterable[Batch]:
         """The validation's, all of them on each device."""
-        return self._validation
+        batches: Any = self._validation
+        return DataLoader(batches, batch_size=None)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a batch."""

@@ -17,13 +17,17 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from starnet.errors import StarnetError
 from starnet.networks.checkpoints import fit, read, save
 from starnet.networks.network import Network, build
+from starnet.train.augment import Augmentation
 from starnet.train.callbacks import BEST, LAST, Average, Figures, Keeper, Report
 from starnet.train.card import write_card
 from starnet.train.config import NetworkChoice, TrainConfig
-from starnet.train.feeding import Fixed, Samples, feed_of
+from starnet.train.feed import Batch, Feed
 from starnet.train.memory import check_memory
 from starnet.train.module import Training, prepare
-from starnet.train.sources import load_samples, picture_of
+from starnet.train.pictures import draw_samples
+from starnet.train.samples import Source
+from starnet.train.sources import load_sources
+from starnet.train.targets import targets
 
 CONFIG, WEIGHTS, CARD, SAMPLES = "config.yaml", "weights.safetensors", "model_card.md", "samples.png"
 
@@ -58,7 +62,7 @@ def train(
     config: TrainConfig,
     output: str | Path,
     *,
-    samples: tuple[Samples, Samples] | None = None,
+    sources: tuple[Source, Source] | None = None,
     resume: bool = False,
     device: str = "auto",
     threads: int | None = None,
@@ -75,8 +79,8 @@ def train(
         What, with what, and how.
     output : str or Path
         Folder of the run: checkpoints, figures, and at the end weights, configuration, model card and samples.
-    samples : tuple of Samples, optional
-        For training and validation; by default those of the configuration's sources.
+    sources : tuple of Source, optional
+        For training and validation, instead of the configuration's.
     resume : bool
         Go on from the last checkpoint, if there is one; on one CPU thread the outcome is that of a training that was
         not interrupted, bit for bit.
@@ -100,17 +104,18 @@ def train(
     """
     run = Path(output)
     accelerator = choose_device(device, config.devices)
-    _open(run, config, resume=resume)
+    precision = _precision(config, accelerator)
+    _check_run(run, config, resume=resume)
     if threads is not None:
         torch.set_num_threads(threads)
     torch.manual_seed(config.seed)
     network = prepare(start(config.network), config.learning, checkpointing=config.checkpointing)
     check_memory(network, config, accelerator, memory)
-    own = samples is not None
-    train_samples, validation_samples = load_samples(config) if samples is None else samples
-    module = Training(network, config, feed_of(train_samples, config), Fixed(validation_samples, config))
-    if not own and not (run / SAMPLES).exists():
-        picture_of(config, run / SAMPLES)
+    feed, validation = feeds(config, sources)
+    _make_run(run, config)
+    if not (run / SAMPLES).exists():
+        draw_samples(run / SAMPLES, next(feed()), recipe=config.network.network().recipe)
+    module = Training(network, config, feed, validation)
     average = Average(config.average) if config.average else None
     figures = Figures(run, report=report)
     keeper = Keeper(
@@ -122,7 +127,7 @@ def train(
             accelerator=accelerator,
             devices=config.devices,
             strategy=_strategy(config),
-            precision=_precision(config, accelerator),
+            precision=precision,
             max_steps=steps,
             max_epochs=-1,
             val_check_interval=config.validate_every * config.accumulate,
@@ -170,6 +175,34 @@ def start(choice: NetworkChoice) -> Network:
     return fit(content, expected=config if content.config is None else None, config=config)
 
 
+def feeds(config: TrainConfig, sources: tuple[Source, Source] | None = None) -> tuple[Feed, list[Batch]]:
+    """What is learned from, and the batches that are judged.
+
+    Raises
+    ------
+    StarnetError
+        If a source cannot be opened, or its bands are not those of the network's adapter.
+    """
+    data, make = config.data, config.network.network()
+    train, validation = sources or (load_sources(data.train), load_sources(data.validation))
+    for source in (train, validation):
+        _check_bands(config.network.bands, source.bands)
+    augment = None
+    if config.augmentation:
+        recipe: Any = make.recipe
+        augment = Augmentation.from_mapping(config.augmentation, recipe=recipe, stretch=make.stretch)
+    feed = Feed(train, data.size, config.batch, config.seed, targets, augment, data.samples, data.workers)
+    judged = Feed(validation, data.size, config.batch, config.seed, targets)
+    return feed, judged.validation(data.validation_samples)
+
+
+def _check_bands(wanted: tuple[str, ...], there: tuple[str, ...]) -> None:
+    if wanted and wanted != there:
+        unknown = [band for band in wanted if band not in there]
+        fault = f"the band {unknown[0]} of network.bands is not" if unknown else "network.bands are in another order"
+        raise StarnetError(f"{fault} {'among' if unknown else 'than'} those of the samples, {', '.join(there)}")
+
+
 def choose_device(device: str, count: int = 1) -> str:
     """Lightning's name of a device that is there.
 
@@ -192,8 +225,8 @@ def choose_device(device: str, count: int = 1) -> str:
     return "gpu"
 
 
-def _open(run: Path, config: TrainConfig, *, resume: bool) -> None:
-    """Make the run's folder, or see that it holds this training."""
+def _check_run(run: Path, config: TrainConfig, *, resume: bool) -> None:
+    """See that the run's folder holds this training or none."""
     held = run / CONFIG
     if held.exists():
         if not resume:
@@ -202,11 +235,14 @@ def _open(run: Path, config: TrainConfig, *, resume: bool) -> None:
             raise StarnetError(
                 f"{held} has another {key} than this training: resume with the same, or give another --output"
             )
+
+
+def _make_run(run: Path, config: TrainConfig) -> None:
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StarnetError(f"{run} could not be made ({error.strerror}): give another --output") from error
-    config.save(held)
+    config.save(run / CONFIG)
 
 
 def _strategy(config: TrainConfig) -> str:
