@@ -36,8 +36,8 @@ def write_report_page(reproduction: Reproduction, path: Path, picture: Path) -> 
     body = [
         "<h1>Segmentation with SAM: direct, tiled, fine-tuned</h1>",
         f"<p>Images of {plan.tile} x {plan.tile} pixels ({images}) from {escape(sky)}. Preprocessing: "
-        f"{escape(start.config.recipe)}. Prompts: {escape(plan.prompts)}{_thresholds(plan)}. Training: {_learning(plan)}, "
-        f"{plan.epochs} epochs, with the report's augmentations.</p>",
+        f"{escape(start.config.recipe)}. Prompts: {escape(plan.prompts)}{_thresholds(plan)}. Training: "
+        f"{_learning(plan)}, {plan.epochs} epochs, with the report's augmentations.</p>",
         f"<p><b>The network began with {escape(start.words)}.</b></p>",
         f"<h2>{escape(reproduction.conclusion)}</h2>",
         "<ul>" + "".join(f"<li>{escape(str(claim))}</li>" for claim in reproduction.claims) + "</ul>",
