@@ -100,4 +100,5 @@ def training_config(start: Start, train: Part, validation: Part, plan: Plan) -> 
 
 
 def _source(scene: Scene, recipe: str) -> dict[str, Any]:
-    return {"kind": "fits", "images": list(scene.inputs), "labels": str(scene.truth), "recipe": recipe}
+    table = {} if scene.table is None else {"table": str(scene.table)}
+    return {"kind": "images", "images": list(scene.inputs), "labels": str(scene.truth), "recipe": recipe, **table}
