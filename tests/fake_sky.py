@@ -33,7 +33,6 @@ def write_sky(folder: Path) -> list[Path]:
     for k, band in enumerate(("F160W", "F606W")):
         noise = np.random.default_rng(k).normal(size=SHAPE)
         paths.append(folder / f"{band}.fits")
-        fits.PrimaryHDU((light * (1 - 0.3 * k) + noise).astype(np.float32), fits.Header(header, copy=True)).writeto(
-            paths[-1]
-        )
+        image = (light * (1 - 0.3 * k) + noise).astype(np.float32)
+        fits.PrimaryHDU(image, header.copy()).writeto(paths[-1])
     return paths

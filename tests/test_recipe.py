@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from memory_mosaic import MemoryMosaic
 from starnet.errors import StarnetError
 from starnet.filters import rolling_median
-from starnet.mosaic import Mosaic
+from starnet.mosaic import ArrayMosaic, Mosaic
 from starnet.recipe import NoiseRecipe, Recipe, SeedRecipe
 from starnet.tiles import Box
 
+SATURATION = 500
 PLANES = ("image", "snr", "flux", "sigma", "valid")
 
 
@@ -44,12 +44,12 @@ def field(weights):
     data[:, rng.random(shape) < 0.01] = np.nan
     valid = rng.random((3, *shape)) > 0.01
     if not weights:
-        return MemoryMosaic(data, valid=valid)
+        return ArrayMosaic(data, valid=valid, saturation=SATURATION)
     # The weight map knows the depth up to a factor, and one band has none.
     ivar = (0.25 / (noise * scale) ** 2).astype(np.float32)
     ivar[:, :, :20] = 0
     ivar[2] = np.nan
-    return MemoryMosaic(data, ivar, valid)
+    return ArrayMosaic(data, ivar, valid=valid, saturation=SATURATION)
 
 
 CONFIGS = {
@@ -90,7 +90,7 @@ def test_every_window_is_a_crop(config, weights, data):
 def test_pixels_that_are_not_valid(config, weights):
     mosaic, _, whole = fitted(config, weights)
     hole = ~whole.valid
-    assert (whole.valid <= mosaic.valid).all()
+    assert (whole.valid <= mosaic.read(mosaic.whole).valid).all()
     assert 0 < hole.mean() < 0.5
     assert (whole.image[hole] == 0).all()
     assert (whole.snr[hole] == 0).all()
@@ -123,8 +123,8 @@ def test_noise_units_have_unit_noise(weights):
 def test_masking_sources_lowers_sky_and_noise():
     rng = np.random.default_rng(3)
     data = rng.normal(size=(1, 400, 400)) + sources(rng, (400, 400), 1500)
-    plain = Recipe.fit(MemoryMosaic(data), NoiseRecipe(source_threshold=1e6))
-    masked = Recipe.fit(MemoryMosaic(data))
+    plain = Recipe.fit(ArrayMosaic(data), NoiseRecipe(source_threshold=1e6))
+    masked = Recipe.fit(ArrayMosaic(data))
     backgrounds = [recipe.skies[0].background for recipe in (plain, masked)]
     assert 0 <= abs(backgrounds[1].median_level) < 0.5 * abs(backgrounds[0].median_level)
     assert abs(backgrounds[1].median_rms - 1) < abs(backgrounds[0].median_rms - 1)
@@ -141,7 +141,7 @@ def test_softening():
 def test_seed_is_the_published_chain(step):
     rng = np.random.default_rng(5)
     data = (rng.normal(size=(2, 120, 130)) + sources(rng, (120, 130), 30)).astype(np.float32)
-    mosaic = MemoryMosaic(data)
+    mosaic = ArrayMosaic(data)
     config = SeedRecipe(sky_window=25, sky_step=step)
     result = Recipe.fit(mosaic, config).apply(mosaic, mosaic.whole)
     for i, band in enumerate(data):
@@ -226,9 +226,9 @@ def test_fitted_to_another_mosaic(tmp_path):
     mosaic, recipe, _ = fitted("noise", True)
     path = tmp_path / "recipe.yaml"
     recipe.save(path)
-    renamed = MemoryMosaic(mosaic.data, mosaic.ivar, names=["B0", "B1", "other"])
-    smaller = MemoryMosaic(mosaic.data[:, :-1], mosaic.ivar[:, :-1])
-    unweighted = MemoryMosaic(mosaic.data)
+    renamed = ArrayMosaic(mosaic.data, mosaic.ivar, names=["B0", "B1", "other"])
+    smaller = ArrayMosaic(mosaic.data[:, :-1], mosaic.ivar[:, :-1])
+    unweighted = ArrayMosaic(mosaic.data)
     for other in (renamed, smaller, unweighted):
         with pytest.raises(StarnetError, match=r"was fitted .*delete its 'fitted' section"):
             Recipe.fit(other, path)
@@ -315,28 +315,28 @@ def test_unknown_recipes_are_refused():
 def test_bands_without_noise_are_named(name):
     good = np.random.default_rng(6).normal(size=(80, 90))
     with pytest.raises(StarnetError, match="band B1 has no valid pixel"):
-        Recipe.fit(MemoryMosaic([good, np.full_like(good, np.nan)]), name)
+        Recipe.fit(ArrayMosaic([good, np.full_like(good, np.nan)]), name)
     with pytest.raises(StarnetError, match="band B1 has no valid pixel"):
-        Recipe.fit(MemoryMosaic([good, good], np.stack([np.ones_like(good), np.zeros_like(good)])), name)
+        Recipe.fit(ArrayMosaic([good, good], np.stack([np.ones_like(good), np.zeros_like(good)])), name)
     for ivar in (None, np.ones((2, 80, 90), dtype=np.float32)):
         with pytest.raises(StarnetError, match="band B1 is constant"):
-            Recipe.fit(MemoryMosaic([good, np.full_like(good, 3)], ivar), name)
+            Recipe.fit(ArrayMosaic([good, np.full_like(good, 3)], ivar), name)
     with pytest.raises(StarnetError, match="band B0 is constant"):
-        Recipe.fit(MemoryMosaic(np.ones((1, 1, 1))), name)
+        Recipe.fit(ArrayMosaic(np.ones((1, 1, 1))), name)
 
 
 def test_seed_without_noise_left():
     data = np.zeros((1, 320, 320))
     data[:, :, 256:] = np.random.default_rng(7).normal(size=(1, 320, 64))
     with pytest.raises(StarnetError, match="band B0: the filters of the recipe 'seed' leave most pixels equal"):
-        Recipe.fit(MemoryMosaic(data), SeedRecipe(box_size=16))
+        Recipe.fit(ArrayMosaic(data), SeedRecipe(box_size=16))
 
 
 def test_where_there_is_no_noise_pixels_are_not_valid():
     rng = np.random.default_rng(8)
     data = np.zeros((1, 320, 320))
     data[:, :, 192:] = rng.normal(size=(1, 320, 128))
-    mosaic = MemoryMosaic(data)
+    mosaic = ArrayMosaic(data)
     result = Recipe.fit(mosaic, NoiseRecipe(box_size=32)).apply(mosaic, mosaic.whole)
     assert not result.valid[0, :, :96].any()
     assert result.valid[0, :, 256:].all()
@@ -346,7 +346,7 @@ def test_where_there_is_no_noise_pixels_are_not_valid():
 @pytest.mark.parametrize("shape", [(1, 40), (40, 1), (7, 5)])
 @pytest.mark.parametrize("config", [NoiseRecipe(), SeedRecipe(sky_window=9, median_size=2)])
 def test_tiny_mosaics(shape, config):
-    mosaic = MemoryMosaic(np.random.default_rng(9).normal(size=(1, *shape)))
+    mosaic = ArrayMosaic(np.random.default_rng(9).normal(size=(1, *shape)))
     recipe = Recipe.fit(mosaic, config)
     whole = recipe.apply(mosaic, mosaic.whole)
     assert whole.valid.all()

@@ -11,17 +11,17 @@ from typing import Any, Literal
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from starnet import instruments
 from starnet.errors import StarnetError
 from starnet.io import headers
 from starnet.io.bands import Band, Opened, open_bands, with_weights
-from starnet.io.companions import Source, Weight
-from starnet.io.planes import Plane, label
+from starnet.io.companions import Flags, Source, Weight
+from starnet.io.planes import ArrayPlane, Plane, label
 from starnet.tiles import Box
 
-__all__ = ["Band", "Mosaic", "Pixels"]
+__all__ = ["ArrayMosaic", "Band", "Mosaic", "Pixels"]
 
 #: How far apart, in pixels, two bands may put the same pixel. Headers of one grid agree to 1e-4 px and better even when
 #: their numbers were rounded; a CRPIX off by half a pixel, the usual mistake, must not pass. A shift of 0.05 px changes
@@ -146,6 +146,11 @@ class Mosaic:
         """Side of a pixel in arcsec, at the reference point; None without a WCS."""
         return None if self.wcs is None else float(np.degrees(np.sqrt(headers.pixel_area(self.wcs))) * 3600)
 
+    @property
+    def whole(self) -> Box:
+        """All of it."""
+        return Box(0, self.shape[0], 0, self.shape[1])
+
     def fingerprint(self) -> list[dict[str, Any]]:
         """Identity of the inputs, ready for JSON: change one and the fingerprint changes."""
         return [
@@ -231,6 +236,50 @@ class Mosaic:
                         "resample the bands to one pixel grid first, or mend the header"
                     )
         return first.wcs
+
+
+class ArrayMosaic(Mosaic):
+    """A mosaic of arrays in memory, read by the same code as files.
+
+    Parameters
+    ----------
+    data : ndarray
+        ``(nband, ny, nx)``; NaN where there is no data.
+    ivar : ndarray, optional
+        Inverse variance of the same shape; a band of NaN alone has no weight map.
+    names : sequence of str, optional
+        Of the bands; ``B0``, ``B1``, ... by default.
+    valid : ndarray of bool, optional
+        Of the same shape; False where a pixel is spoiled.
+    saturation : float, optional
+        Pixels at or above it are saturated.
+    """
+
+    def __init__(
+        self,
+        data: ArrayLike,
+        ivar: ArrayLike | None = None,
+        *,
+        names: Sequence[str] | None = None,
+        valid: ArrayLike | None = None,
+        saturation: float | None = None,
+    ) -> None:
+        self.data = np.asarray(data, np.float32)
+        self.ivar = None if ivar is None else np.asarray(ivar, np.float32)
+        spoiled = None if valid is None else np.logical_not(valid).astype(np.uint8)
+        bands = []
+        for i, name in enumerate(names or [f"B{i}" for i in range(len(self.data))]):
+            weight = flags = None
+            if self.ivar is not None and not np.isnan(self.ivar[i]).all():
+                weight = Weight("weight", ArrayPlane(self.ivar[i], f"{name} weight"))
+            if spoiled is not None:
+                flags = Flags(ArrayPlane(spoiled[i], f"{name} flags"), bad=1, saturated=0)
+            bands.append(Band(name, ArrayPlane(self.data[i], name), weight, flags, saturation=saturation))
+        super().__init__([Opened(band, None, None, raster=False) for band in bands])
+
+    def fingerprint(self) -> list[dict[str, Any]]:
+        """Names and sizes; an array has no other identity."""
+        return [{"band": band.name, "file": "array", "bytes": self.data[0].nbytes} for band in self.bands]
 
 
 def _read_ivar(weight: Weight, box: Box, out: NDArray[np.float32]) -> None:

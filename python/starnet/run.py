@@ -312,7 +312,8 @@ class Shards:
         ):  # fmt: skip
             extents[:, column] = start
             function.at(extents[:, column], number - 1, values)
-        for path, array in zip(self.object_files, (runs, rows, extents), strict=True):
+        arrays: tuple[npt.NDArray[Any], ...] = (runs, rows, extents)
+        for path, array in zip(self.object_files, arrays, strict=True):
             with replacing(path) as partial, partial.open("wb") as file:
                 np.save(file, array, allow_pickle=False)
         self._write_arrays(self.path / "masks" / "objects.npz", **_arrays(objects))

@@ -57,8 +57,8 @@ def _head(**settings: Any) -> Any:
     return typer.Option(rich_help_panel="Networks with an instance head (--prompts head)", **settings)
 
 
-def _masks(**settings: Any) -> Any:
-    return typer.Option(rich_help_panel="Networks with prompts", **settings)
+def _masks(*names: str, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel="Networks with prompts", **settings)
 
 
 Threshold = Annotated[
@@ -106,8 +106,12 @@ CentreThreshold = Annotated[
 SeedDistance = Annotated[int | None, _head(min=1, help="Pixels that centres lie apart.", show_default="1")]
 GridSpacing = Annotated[int | None, _masks(min=1, help="Pixels between the points of 'grid'.", show_default="16")]
 PeakThreshold = Annotated[
-    float | None, _masks(min=0, help="Least height of 'peaks' in the detection image, in sigma.", show_default="5")
+    float | None, _masks(min=0, help="Detection threshold of 'peaks', in sigma.", show_default="3")
 ]
+PeakBoxes = Annotated[
+    bool | None, _masks("--peak-boxes", help="Bounding boxes of what is detected go with 'peaks'.", show_default="no")
+]
+MaxArea = Annotated[int | None, _masks(min=1, help="Most pixels of a mask.", show_default="no limit")]
 PredIouThreshold = Annotated[
     float | None,
     _masks(
@@ -164,10 +168,12 @@ def segment(
     seed_distance: SeedDistance = None,
     grid_spacing: GridSpacing = None,
     peak_threshold: PeakThreshold = None,
+    peak_boxes: PeakBoxes = None,
     pred_iou_threshold: PredIouThreshold = None,
     stability_threshold: StabilityThreshold = None,
     stability_offset: StabilityOffset = None,
     max_overlap: MaxOverlap = None,
+    max_area: MaxArea = None,
 ) -> None:
     """Detect and measure the sources of a mosaic.
 
@@ -187,10 +193,12 @@ def segment(
         seed_distance=seed_distance,
         grid_spacing=grid_spacing,
         peak_threshold=peak_threshold,
+        peak_boxes=peak_boxes,
         pred_iou_threshold=pred_iou_threshold,
         stability_threshold=stability_threshold,
         stability_offset=stability_offset,
         max_overlap=max_overlap,
+        max_area=max_area,
     )
     with progress(quiet=quiet) as callback:
         result = pipeline.segment(

@@ -192,6 +192,36 @@ def _read_at(file: FileIO, view: memoryview, offset: int) -> None:
         raise OSError("it is shorter")
 
 
+@dataclass(frozen=True)
+class ArrayPlane:
+    """Pixels in memory.
+
+    Attributes
+    ----------
+    pixels : ndarray
+        ``(ny, nx)``, of any dtype.
+    hdu : str
+        What messages call it.
+    path : Path
+        Stands for a file, of which there is none.
+    """
+
+    pixels: NDArray[Any]
+    hdu: str
+    path: Path = Path("array")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """See `Plane.shape`."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """See `Plane.read`."""
+        out = np.empty(box.shape, np.float32) if out is None else out
+        assign(out, self.pixels[box.slices])
+        return out
+
+
 class _Cached:
     """A plane that keeps some pixels of its file in memory, but never takes them along to another process."""
 

@@ -6,12 +6,14 @@ from starnet.masks import Decoded
 from starnet.models.backend import Backend, Embedding
 from starnet.models.base import Drawn, Engine, Mapper, Maps, Model, Splitter
 from starnet.models.choice import MODELS, NetworkOptions, get_model
+from starnet.models.classical import Classical
 from starnet.models.network_engine import NetworkEngine
 from starnet.models.prompted import Prompted
 
 __all__ = [
     "MODELS",
     "Backend",
+    "Classical",
     "Decoded",
     "Drawn",
     "Embedding",

@@ -79,8 +79,8 @@ def get_model(
         If there is no such engine, its weights are missing, or it does not take a parameter or its value.
     """
     if isinstance(model, str) and model in MODELS:
-        for name in ("checkpoint", "prompts", "embeddings"):
-            if getattr(options, name) is not None:
+        for name in ("checkpoint", "prompts", "device", "embeddings"):
+            if getattr(options, name) not in (None, "auto"):
                 raise StarnetError(f"model {model} has no network: leave --{name} out, or choose another --model")
         return _made(MODELS[model], f"model {model}", parameters)
     backend = _backend(model, options) if isinstance(model, str | Path) else model

@@ -136,7 +136,10 @@ class Prompted(NetworkEngine):
 
     def resolve(self, masks: Masks, shape: tuple[int, int]) -> Masks:
         """Disjoint objects from the masks of all tiles."""
-        return resolve(masks, shape, max_overlap=self.max_overlap)
+        if self.max_area is not None:
+            masks = masks.select(masks.area <= self.max_area)
+        objects = resolve(masks, shape, max_overlap=self.max_overlap)
+        return objects.select(objects.area >= self.min_area)
 
     def _decoded(
         self, embedding: Embedding, prompts: Prompts, preprocessed: Preprocessed, shape: tuple[int, int]

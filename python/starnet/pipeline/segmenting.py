@@ -230,15 +230,18 @@ def segment(
 
 
 def _notes(engine: Engine, recipe: str | Path | None) -> list[str]:
-    """What is said of a choice that may be a mistake."""
+    """What is said of inputs that may be a mistake."""
+    notes = []
     if recipe is not None and isinstance(engine, NetworkEngine):
         chosen = Recipe.identity(recipe)["name"]
         if chosen != engine.recipe:
-            return [
+            notes.append(
                 f"model {engine.name} was made for the recipe {engine.recipe}, not {chosen}: "
                 "leave --recipe out to give it what it knows"
-            ]
-    return []
+            )
+    if isinstance(engine, Prompted) and engine.prompting.remark is not None:
+        notes.append(engine.prompting.remark)
+    return notes
 
 
 def _grid(mosaic: Mosaic, engine: Engine, mode: str, tile: int | None, origin: tuple[int, int]) -> TileGrid:

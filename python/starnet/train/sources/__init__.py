@@ -1,0 +1,6 @@
+"""Where samples come from: made skies, and images with label maps."""
+
+from starnet.train.sources.loading import load_source, load_sources
+from starnet.train.sources.mixture import Several, several
+
+__all__ = ["Several", "load_source", "load_sources", "several"]

@@ -1,0 +1,85 @@
+"""Several sources of samples, taken in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from starnet.errors import StarnetError
+from starnet.train.samples import Sample, Source
+
+#: Samples after which the turns repeat: weights are kept to a part in so many.
+_CYCLE = 100
+
+
+@dataclass(frozen=True)
+class Several:
+    """Samples of several sources in fixed turns, evenly spread.
+
+    Attributes
+    ----------
+    sources : tuple of Source
+        Of the same number of bands.
+    weights : tuple of float
+        Their shares of the samples, up to a factor.
+    """
+
+    sources: tuple[Source, ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.sources or len(self.sources) != len(self.weights) or min(self.weights) <= 0:
+            raise ValueError("several sources need a weight each, more than 0")
+        for source in self.sources:
+            if len(source.bands) != len(self.bands):
+                raise StarnetError(
+                    f"one source has the bands {', '.join(self.bands)} and another {', '.join(source.bands)}: "
+                    "give each source the same number of bands"
+                )
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Those of the first source."""
+        return self.sources[0].bands
+
+    @property
+    def together(self) -> int:
+        """As many as hold what the sources share each."""
+        counts = np.bincount(self._turns)
+        return max(-(-one.together * len(self._turns) // int(n)) for one, n in zip(self.sources, counts, strict=True))
+
+    @cached_property
+    def _turns(self) -> NDArray[np.int64]:
+        """Whose turn it is: the source that is furthest behind its share."""
+        shares = np.array(self.weights) / sum(self.weights)
+        counts = np.maximum(1, np.rint(shares * _CYCLE)).astype(int) if len(shares) > 1 else np.ones(1, int)
+        due = [((k + 0.5) / n, i) for i, n in enumerate(counts.tolist()) for k in range(n)]
+        return np.array([i for _, i in sorted(due)])
+
+    def sample(self, index: int, size: int, seed: int) -> Sample:
+        """See `Source.sample`."""
+        cycle, turn = divmod(index, len(self._turns))
+        which = int(self._turns[turn])
+        taken = self._turns == which
+        own = cycle * int(taken.sum()) + int(taken[:turn].sum())
+        # Two sources of one kind must not draw the same.
+        return self.sources[which].sample(own, size, seed * len(self.sources) + which)
+
+
+def several(sources: Sequence[Source], weights: Sequence[float] | None = None) -> Source:
+    """One source of several; equal weights by default.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or not a positive weight for each.
+    StarnetError
+        If their numbers of bands differ.
+    """
+    if len(sources) == 1:
+        return sources[0]
+    return Several(tuple(sources), tuple(weights) if weights is not None else (1.0,) * len(sources))
