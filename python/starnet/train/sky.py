@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy.fft
 import torch
 from kornia.filters import filter2d
 from numpy.typing import NDArray
@@ -143,16 +144,17 @@ def correlation(pixels: Tensor, sky: Tensor) -> NDArray[np.float64]:
     ndarray of float64, shape (nband, 7, 7)
         From lag -3 to 3 in y and x, 1 in the middle. Of white noise where too little sky is seen.
     """
-    values = pixels.numpy().astype(np.float64)
+    values = pixels.numpy()
     used = sky.numpy() & (values != 0) & (np.abs(values) < _BRIGHT)
     count = used.sum((1, 2), keepdims=True)
     values = np.where(used, values - (values * used).sum((1, 2), keepdims=True) / np.maximum(count, 1), 0)
-    shape = tuple(n + _LAGS for n in values.shape[1:])
+    shape = tuple(scipy.fft.next_fast_len(n + _LAGS, real=True) for n in values.shape[1:])
     lags = np.arange(-_LAGS, _LAGS + 1)
     products, pairs = (
-        np.fft.irfft2(np.abs(np.fft.rfft2(one, shape)) ** 2, shape)[:, lags[:, None], lags] for one in (values, used)
+        scipy.fft.irfft2(np.abs(scipy.fft.rfft2(one.astype(np.float32), shape)) ** 2, shape)[:, lags[:, None], lags]
+        for one in (values, used)
     )
-    covariance = products / np.maximum(pairs, 1)
+    covariance = products.astype(np.float64) / np.maximum(pairs, 1)
     middle = covariance[:, _LAGS, _LAGS][:, None, None]
     white = np.zeros(covariance.shape[1:])
     white[_LAGS, _LAGS] = 1

@@ -49,7 +49,8 @@ def targets(labels: NDArray[np.integer[Any]], *, heat_sigma: float = 1.5) -> NDA
         member = dense[box] == number
         distance = ndimage.distance_transform_edt(np.pad(member, 1))[1:-1, 1:-1]
         depth[box][member] = (distance / distance.max())[member]
-        y, x = (round(float(np.mean(axis))) for axis in np.nonzero(member))
+        # Halves go up, in integers: rounded to even, centres would depend on where the object lies in the map.
+        y, x = (int((2 * axis.sum() + len(axis)) // (2 * len(axis))) for axis in np.nonzero(member))
         if not member[y, x]:
             y, x = (int(i) for i in np.unravel_index(distance.argmax(), distance.shape))
         _stamp(heat, stamp, y + box[0].start, x + box[1].start, reach)
