@@ -67,21 +67,17 @@ def peaks(
 
 
 def _extracted(detection: NDArray[np.float32], threshold: float, min_area: int) -> NDArray[np.void]:
-    before = sep.get_extract_pixstack()
-    sep.set_extract_pixstack(max(before, int(np.count_nonzero(detection > threshold)) + 1000))
-    levels = LEVELS
+    # Room for all that there may be: with less, `sep` fails, and one crowded object would cost all others theirs.
+    above = int(np.count_nonzero(detection > threshold))
+    pixels, branches = sep.get_extract_pixstack(), sep.get_sub_object_limit()
+    sep.set_extract_pixstack(max(pixels, above + 1000))
+    sep.set_sub_object_limit(max(branches, above // max(min_area, 1) + 1000))
     try:
-        while True:
-            try:
-                found: NDArray[np.void] = sep.extract(
-                    detection, threshold, filter_kernel=None, minarea=min_area, deblend_nthresh=levels,
-                    deblend_cont=CONTRAST, clean=False,
-                )  # fmt: skip
-            except Exception as error:  # sep raises bare Exceptions
-                if "deblend" not in str(error) or levels == 1:
-                    raise
-                levels //= 2  # more branches than sep can hold: coarser levels
-            else:
-                return found
+        found: NDArray[np.void] = sep.extract(
+            detection, threshold, filter_kernel=None, minarea=min_area, deblend_nthresh=LEVELS,
+            deblend_cont=CONTRAST, clean=False,
+        )  # fmt: skip
     finally:
-        sep.set_extract_pixstack(before)
+        sep.set_extract_pixstack(pixels)
+        sep.set_sub_object_limit(branches)
+    return found
