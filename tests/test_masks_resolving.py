@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starnet.masks import Masks, resolve, suppress
@@ -87,6 +87,7 @@ def reference(masks, dense):
     return sorted(found, key=lambda one: np.flatnonzero(one)[0])
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(12, 40), st.integers(0, 8), st.integers(0, 30))
 def test_objects_of_tiles_are_those_of_the_rules_in_any_order(seed, core, halo, origin):
     rng = np.random.default_rng(seed)
@@ -99,6 +100,7 @@ def test_objects_of_tiles_are_those_of_the_rules_in_any_order(seed, core, halo, 
     assert equal(resolve(masks.select(rng.permutation(len(masks))), SHAPE), objects)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 60))
 def test_stacked_masks_are_compared_in_batches_as_if_at_once(seed, n):
     """More than are compared at first, many of which say the same."""
@@ -150,10 +152,10 @@ def test_nothing_makes_nothing():
     assert len(resolve(Masks.none(), SHAPE)) == len(suppress(Masks.none())) == 0
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.floats(0.2, 0.9))
 def test_suppression_is_that_of_segment_anything(seed, n, max_overlap):
-    torch = pytest.importorskip("torch")
-    from torchvision.ops import nms
+    torch, ops = pytest.importorskip("torch"), pytest.importorskip("torchvision.ops")
 
     rng = np.random.default_rng(seed)
     centres = rng.integers(0, 5, n)
@@ -164,10 +166,11 @@ def test_suppression_is_that_of_segment_anything(seed, n, max_overlap):
         y, x = np.nonzero(one)
         boxes.append([x.min(), y.min(), x.max() + 1, y.max() + 1])
     corners = torch.tensor(np.array(boxes).reshape(-1, 4), dtype=torch.float64)
-    theirs = nms(corners, torch.from_numpy(masks.predicted_iou).double(), max_overlap).tolist()
+    theirs = ops.nms(corners, torch.from_numpy(masks.predicted_iou).double(), max_overlap).tolist()
     assert suppress(masks, max_overlap).ids.tolist() == masks.ids[theirs].tolist()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3000))
 def test_shared_pixels_are_those_of_dense_masks_however_they_are_cut(seed, room):
     rng = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -69,6 +69,7 @@ def test_concatenating_makes_room_for_the_one_with_most_points():
     assert len(Prompts.concatenate([])) == 0
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(5, 60), st.integers(0, 59), st.integers(0, 59))
 def test_the_grid_does_not_depend_on_tiles(spacing, core, oy, ox):
     whole = grid(Box(0, SHAPE[0], 0, SHAPE[1]), SHAPE, spacing)
@@ -130,6 +131,7 @@ def test_a_crowded_object_does_not_cost_others_their_peaks():
     assert right.tolist() == [[300, 100], [307, 100]]
 
 
+@settings(deadline=None)
 @given(
     npst.arrays(np.float32, npst.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.sampled_from(
         [0.0, 0.2, 0.5, 0.7, 1.0])),
@@ -159,6 +161,7 @@ def test_a_plateau_has_one_maximum():
         local_maxima(heights, 0.3, 0)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(15, 60), st.integers(0, 50), st.integers(1, 4))
 def test_centres_do_not_depend_on_tiles(seed, core, origin, distance):
     # Few heights: many are the same, across seams too.

@@ -8,7 +8,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.table import MaskedColumn, QTable, Table
 from astropy.wcs import WCS, Sip
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starnet.errors import StarnetError
@@ -32,6 +32,7 @@ def make_wcs(angle=30.0, scale=0.06, crval=(53.16, -27.79), sip=False):
     return wcs
 
 
+@settings(deadline=None)
 @given(
     st.floats(0, 360), st.floats(0.01, 5), st.floats(0, 359.9), st.floats(-89, 89), st.booleans(),
     st.integers(0, 2**32 - 1),
