@@ -66,3 +66,11 @@ def test_no_objects() -> None:
 def test_a_width_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="heat_sigma=0: must be more than 0"):
         targets(np.ones((3, 3), int), heat_sigma=0)
+
+
+def test_numbers_do_not_matter() -> None:
+    labels = np.zeros((30, 40), np.int64)
+    labels[3:9, 4:12], labels[20:27, 30:38], labels[9:15, 5:9] = 1, 2, 3
+    huge = np.array([0, 7, 2_000_000_000, 50])[labels]
+    np.testing.assert_array_equal(targets(huge), targets(labels))
+    np.testing.assert_array_equal(targets(np.where(labels == 0, -1, labels)), targets(labels))
