@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from train_samples import Skies, small
 
 from starnet.networks.network import Network
 from starnet.train.config import TrainConfig
 from starnet.train.training import train
+from train_samples import Skies, small
 
 VIT = {"network": {"name": "vit_test", "instance_head": True, "encoder": {}, "prompt": {}}}
 

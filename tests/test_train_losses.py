@@ -75,7 +75,7 @@ def test_prompts_lie_where_they_should(seed: int) -> None:
 
 def test_faultless_masks_are_pointed_at_inside_and_nothing_nowhere() -> None:
     truth = masks(5)
-    _, labels = draw_corrections(truth, truth, torch.ones_like(truth))
+    _points, labels = draw_corrections(truth, truth, torch.ones_like(truth))
     assert labels.tolist() == [1, 1, 1]
     empty = torch.zeros_like(truth)
     assert draw_corrections(empty, empty, torch.ones_like(truth))[1].tolist() == [-1, -1, -1]

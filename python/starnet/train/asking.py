@@ -127,7 +127,8 @@ def asking_losses(
     Of the candidates for an ambiguous prompt the best is taught; without objects all losses are zero.
     """
     if not len(objects):
-        nothing = embedding.sum() * 0
+        # With a frozen encoder it is the decoder's weights that a gradient must reach, be it of nothing.
+        nothing = embedding.sum() * 0 + sum(weight.sum() * 0 for weight in network.mask_decoder.parameters())
         return {"focal": nothing, "dice": nothing, "iou": nothing}
     sums: dict[str, list[Tensor]] = {"focal": [], "dice": [], "iou": []}
     answers = ask(
