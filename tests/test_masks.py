@@ -130,7 +130,7 @@ def reference(masks, dense, max_overlap=0.7):
             shared = (dense[i] & dense[j]).sum()
             small, large = sorted((masks.area[i], masks.area[j]))
             same |= shared > max_overlap * (small + large - shared)
-            same |= shared > 0.8 * small and small >= 0.25 * large
+            same |= shared > 0.5 * small and small >= 0.25 * large
         if not same:
             kept.append(i)
     owner = np.full(dense.shape[1:], -1)

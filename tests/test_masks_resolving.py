@@ -39,7 +39,7 @@ def tiled(dense, tiles, rng):
 def same(a, b, max_overlap=0.7):
     shared = (a & b).sum()
     small, large = sorted((a.sum(), b.sum()))
-    return shared > max_overlap * (small + large - shared) or (shared > 0.8 * small and small >= 0.25 * large)
+    return shared > max_overlap * (small + large - shared) or (shared > 0.5 * small and small >= 0.25 * large)
 
 
 def inside(window):

@@ -14,7 +14,7 @@ from starnet.masks.runs import Ints, Runs, ranges, shared_pixels, slabs
 #: Of two masks that cover most of the smaller one, this is the ratio of their areas above which they are two readings
 #: of one object, and below which one object lies on another.
 _ONE_OBJECT = 0.25
-_MOST = 0.8
+_MOST = 0.5
 #: IoU, where both could draw, at which masks of two windows are one object.
 _AGREE = 0.5
 #: How many of the best masks are compared with each other first; then as many again, and so on.
@@ -30,7 +30,7 @@ def resolve(masks: Masks, shape: tuple[int, int], *, max_overlap: float = 0.7) -
     1. A mask that its window cut off is joined with those of other windows that agree with it, IoU over 0.5, where
        both could draw. Of those that say the same in one window, only the best is.
     2. Of masks that say the same, the one with the highest predicted IoU stays (then the most stable, the largest).
-       They say the same where their IoU exceeds `max_overlap`, or where 80 % of the smaller lies in the larger and its
+       They say the same where their IoU exceeds `max_overlap`, or where half of the smaller lies in the larger and its
        area is a quarter of the larger's or more.
     3. A pixel belongs to the smallest mask that holds it: what lies on a large galaxy keeps its pixels, the galaxy has
        the rest, and may be in pieces. Of equals it is the better one's, as above.
