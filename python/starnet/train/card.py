@@ -10,6 +10,7 @@ import yaml
 
 from starnet import __version__
 from starnet.atomic import replacing
+from starnet.evaluate.metrics import NAMES
 from starnet.networks import parameters
 from starnet.networks.network import Network
 from starnet.train.config import TrainConfig
@@ -18,15 +19,7 @@ from starnet.train.documents import as_mapping
 _PACKAGES = ("torch", "lightning", "segment-anything", "peft", "kornia", "numpy")
 _FIGURES = {
     "loss": "loss",
-    "pq": "PQ",
-    "sq": "SQ",
-    "rq": "RQ",
-    "ap50": "AP50",
-    "ap75": "AP75",
-    "ap": "AP .5:.95",
-    "mean_iou": "mean IoU",
-    "completeness": "completeness",
-    "purity": "purity",
+    **NAMES,
     "point_iou": "mean IoU of masks from one point",
     "box_iou": "mean IoU of masks from a box",
 }
