@@ -23,7 +23,7 @@ from train_samples import Skies, small
 from starnet.train.memory import estimate_memory
 from starnet.train.module import Training, prepare
 from starnet.train.training import feeds, start
-from starnet.workers import peak_memory
+from starnet.memory import peak_memory
 vit = dict(name="vit_test", instance_head=True, prompt=dict(),
            encoder=dict(width=192, depth=8, heads=6, global_blocks=[3, 7], image_size=512, attention_window=7))
 size, batch = (512, 1) if {vit} else (256, 4)
