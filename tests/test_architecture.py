@@ -13,10 +13,10 @@ import starnet
 
 PACKAGE = Path(starnet.__file__).parent
 WALK = [
-    "_core", "errors", "flags", "atomic", "tiles", "io", "instruments", "mosaic", "filters", "recipe", "detection",
-    "prompts", "masks", "weights", "networks", "bundle", "models", "layers", "instances", "stitch", "run", "labelmap",
-    "workers", "tile_job", "catalog", "outputs", "pipeline", "simulate", "evaluate", "splits", "inject", "compare",
-    "train", "export", "reproduce", "bench", "cli", "__main__",
+    "_core", "errors", "flags", "atomic", "memory", "tiles", "io", "instruments", "mosaic", "filters", "recipe",
+    "detection", "prompts", "masks", "weights", "networks", "bundle", "models", "layers", "instances", "stitch",
+    "run", "labelmap", "workers", "tile_job", "catalog", "outputs", "pipeline", "simulate", "evaluate", "splits",
+    "inject", "compare", "train", "export", "reproduce", "bench", "cli", "__main__",
 ]  # fmt: skip
 # Instrument presets read header cards, and readers ask the presets which extensions to take.
 ALLOWED = {("io", "instruments")}

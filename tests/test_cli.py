@@ -40,7 +40,7 @@ def test_version() -> None:
 
 def test_the_commands() -> None:
     assert list(COMMANDS) == [
-        "segment", "preprocess", "info", "demo", "simulate", "evaluate", "inject", "compare", "fetch", "export",
+        "segment", "preprocess", "info", "demo", "simulate", "evaluate", "inject", "compare", "train", "fetch", "export",
         "report", "bench",
     ]  # fmt: skip
     text = invoke("--help").stdout

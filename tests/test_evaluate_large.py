@@ -47,7 +47,7 @@ def test_a_million_objects_in_bounded_memory(tmp_path: Path) -> None:
     write_map(tmp_path / "pred.fits", 2)
     code = (
         "import sys; from starnet.cli import app; app(sys.argv[1:], standalone_mode=False); "
-        "from starnet.workers import peak_memory; print(peak_memory(), file=sys.stderr)"
+        "from starnet.memory import peak_memory; print(peak_memory(), file=sys.stderr)"
     )
     arguments = ["evaluate", "pred.fits", "truth.fits", "--json", "out.json", "--html", "out.html", "--quiet"]
     done = subprocess.run(

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -52,6 +52,7 @@ def decoded(logits, origins=None):
     return Decoded(logits.astype(np.float32), iou, np.zeros((n, 2), np.int64) if origins is None else origins)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3))
 def test_runs_are_the_pixels_of_the_piece_that_was_asked_for(seed, m):
     rng = np.random.default_rng(seed)
@@ -103,6 +104,7 @@ def test_masks_of_small_windows_lie_where_they_begin_and_end_with_the_mosaic():
     assert masks.windows.tolist() == [[10, 18, 11, 19], [32, 40, 42, 50]]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_select_and_concatenate_keep_pixels_and_figures_together(seed):
     rng = np.random.default_rng(seed)
@@ -128,7 +130,7 @@ def reference(masks, dense, max_overlap=0.7):
             shared = (dense[i] & dense[j]).sum()
             small, large = sorted((masks.area[i], masks.area[j]))
             same |= shared > max_overlap * (small + large - shared)
-            same |= shared > 0.8 * small and small >= 0.25 * large
+            same |= shared > 0.5 * small and small >= 0.25 * large
         if not same:
             kept.append(i)
     owner = np.full(dense.shape[1:], -1)
@@ -137,6 +139,7 @@ def reference(masks, dense, max_overlap=0.7):
     return owner
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 14))
 def test_objects_are_those_of_the_rules_in_any_order(seed, n):
     rng = np.random.default_rng(seed)
@@ -159,6 +162,7 @@ def test_objects_are_those_of_the_rules_in_any_order(seed, n):
     assert all(np.array_equal(getattr(objects, f.name), getattr(again, f.name)) for f in fields(Masks))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_masks_cut_by_their_windows_are_joined(seed):
     """A disk over a seam, drawn by both tiles as far as their windows reach, is the whole disk again."""

@@ -17,8 +17,9 @@ from fake_backend import FakeBackend
 from fake_sky import SHAPE, sources, write_sky
 from starnet.errors import StarnetError
 from starnet.flags import Flag
-from starnet.models.dense import SeededWatershed, seeds
+from starnet.models.dense import SeededWatershed
 from starnet.pipeline import SegmentResult, segment
+from starnet.prompts import local_maxima
 from starnet.run import OUTPUTS
 from starnet.tiles import TileGrid
 
@@ -87,7 +88,7 @@ def test_even_windows_have_one_size_and_hold_their_cores(data: st.DataObject) ->
     st.integers(1, 3),
 )  # fmt: skip
 def test_seeds_are_maxima_that_are_apart(centre: np.ndarray, distance: int) -> None:
-    ys, xs = seeds(centre, 0.3, distance)
+    ys, xs = local_maxima(centre, 0.3, distance)
     for y, x in zip(ys, xs, strict=True):
         near = centre[max(0, y - distance) : y + distance + 1, max(0, x - distance) : x + distance + 1]
         assert centre[y, x] == near.max() > 0.3

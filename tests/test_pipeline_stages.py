@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fake_backend import FakeBackend
 from fake_sky import SHAPE, write_sky
-from starnet.detection import sep_buffer
+from starnet.detection import sep_room
 from starnet.errors import StarnetError
 from starnet.models import Embedding
 from starnet.pipeline import segment
@@ -226,9 +226,9 @@ def test_one_thread_at_a_time_has_seps_buffer() -> None:
 
     def work(pixels: int) -> None:
         for _ in range(20):
-            with sep_buffer(pixels):
+            with sep_room(pixels):
                 time.sleep(0.0005)
-                if sep.get_extract_pixstack() != pixels:
+                if sep.get_extract_pixstack() != pixels + 1000:
                     wrong.append(pixels)
 
     threads = [threading.Thread(target=work, args=(10_000 + k,)) for k in range(4)]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
-from starnet.prompts import KINDS, Prompts, grid, peaks
+from starnet.prompts import KINDS, Prompts, centres, grid, local_maxima, peaks
 from starnet.tiles import Box, TileGrid
 
 SHAPE = (90, 110)
@@ -68,6 +69,7 @@ def test_concatenating_makes_room_for_the_one_with_most_points():
     assert len(Prompts.concatenate([])) == 0
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(5, 60), st.integers(0, 59), st.integers(0, 59))
 def test_the_grid_does_not_depend_on_tiles(spacing, core, oy, ox):
     whole = grid(Box(0, SHAPE[0], 0, SHAPE[1]), SHAPE, spacing)
@@ -115,6 +117,65 @@ def test_peaks_are_local_maxima_above_the_threshold_and_their_boxes_hold_them():
     assert (image[y, x] == around).all()
     assert (image[y, x] > 6).all()
     assert ((found.boxes[:, :2] <= found.points[:, 0]) & (found.points[:, 0] <= found.boxes[:, 2:])).all()
+
+
+def test_a_crowded_object_does_not_cost_others_their_peaks():
+    """More branches than `sep` has room for by default, in one object; two stars that touch, in another."""
+    yy, xx = np.mgrid[:360, :330]
+    image = np.where(xx < 260, 20 + 15 * np.cos(yy * 2 * np.pi / 6) * np.cos(xx * 2 * np.pi / 6), 0)
+    for x in (300, 307):
+        image = image + 100 * np.exp(-((yy - 100) ** 2 + (xx - x) ** 2) / 2 / 2**2)
+    box = Box(0, 360, 0, 330)
+    found = peaks(image.astype(np.float32), box, box, box.shape)
+    right = found.points[found.points[:, 0, 0] > 270, 0]
+    assert right.tolist() == [[300, 100], [307, 100]]
+
+
+@settings(deadline=None)
+@given(
+    npst.arrays(np.float32, npst.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.sampled_from(
+        [0.0, 0.2, 0.5, 0.7, 1.0])),
+    st.integers(1, 3),
+)  # fmt: skip
+def test_maxima_are_those_of_the_definition(heights, distance):
+    expected = []
+    for y, x in np.ndindex(heights.shape):
+        others = [
+            (heights[v, u], (v, u))
+            for v in range(max(0, y - distance), min(heights.shape[0], y + distance + 1))
+            for u in range(max(0, x - distance), min(heights.shape[1], x + distance + 1))
+            if (v, u) != (y, x)
+        ]
+        exceeded = any(h > heights[y, x] or (h == heights[y, x] and at < (y, x)) for h, at in others)
+        if heights[y, x] > np.float32(0.3) and not exceeded:
+            expected.append((y, x))
+    ys, xs = local_maxima(heights, 0.3, distance)
+    assert list(zip(ys.tolist(), xs.tolist(), strict=True)) == expected
+
+
+def test_a_plateau_has_one_maximum():
+    heights = np.zeros((20, 30), np.float32)
+    heights[4:9, 3:25] = 1
+    assert [at.tolist() for at in local_maxima(heights, 0.3, 1)] == [[4], [3]]
+    with pytest.raises(ValueError, match="distance=0: must be at least 1 pixel"):
+        local_maxima(heights, 0.3, 0)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(15, 60), st.integers(0, 50), st.integers(1, 4))
+def test_centres_do_not_depend_on_tiles(seed, core, origin, distance):
+    # Few heights: many are the same, across seams too.
+    heights = (np.random.default_rng(seed).integers(0, 40, SHAPE) / 40).astype(np.float32)
+    box = Box(0, SHAPE[0], 0, SHAPE[1])
+    whole = centres(heights, box, box, SHAPE, distance=distance)
+    assert len(whole) > 10
+    parts = [
+        centres(heights[tile.window.slices], tile.window, tile.core, SHAPE, distance=distance)
+        for tile in TileGrid(SHAPE, core, distance, (origin, origin // 2))
+    ]
+    together = Prompts.concatenate(parts)
+    assert equal(together.select(np.argsort(together.ids)), whole)
+    assert set(whole.kind) == {KINDS.index("centres")}
 
 
 def test_empty_sky_has_no_peaks():

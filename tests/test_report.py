@@ -231,6 +231,7 @@ def test_the_report(data: Path, parts: list[Part], stand_ins: list[tuple[str, st
     document = json.loads((folder / "report.json").read_text())
     assert document["mean_iou"]["the report's, fine-tuned"] == THEIRS
     assert document["plan"]["images"] == [2, 1, 1]
+    assert list(document["seconds"]) == ["images", "direct", "tiled", "training", "fine-tuned"]
     test = document["evaluation"]["test"]
     assert test["fine-tuned"]["completeness"] > test["tiled"]["completeness"]
     assert document["conclusion"] == made.conclusion
@@ -246,6 +247,7 @@ def test_the_report(data: Path, parts: list[Part], stand_ins: list[tuple[str, st
     again = reproduce(SMALL, folder)
     assert not stand_ins
     assert again.summaries == made.summaries
+    assert all(again.seconds[stage] >= seconds for stage, seconds in made.seconds.items())
 
 
 def test_a_killed_report_goes_on(

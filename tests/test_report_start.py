@@ -87,6 +87,16 @@ def test_our_weights_keep_the_preprocessing_of_their_training(tmp_path: Path, na
     assert same(load(start.path), network)
 
 
+def test_a_file_whose_header_has_the_length_of_a_pickles_magic_number(tmp_path: Path) -> None:
+    network = build(dataclasses.replace(NETWORKS["vit_test"], recipe="seed", stretch=(0.0, 1.0))).eval()
+    for padding in range(0, 256, 8):
+        save(network, tmp_path / "x.safetensors", {"padding": " " * padding})
+        if (tmp_path / "x.safetensors").read_bytes()[0] == 0x80:
+            break
+    assert load(tmp_path / "x.safetensors").config == network.config
+    assert (tmp_path / "x.safetensors").read_bytes()[0] == 0x80
+
+
 def test_weights_that_are_missing_or_of_another_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STARNET_CACHE", str(tmp_path))
     with pytest.raises(StarnetError, match="run `starnet fetch sam-vit-b`"):

@@ -22,15 +22,21 @@ _sep_lock = threading.RLock()
 
 
 @contextmanager
-def sep_buffer(pixels: int) -> Iterator[None]:
-    """Room for so many pixels in `sep`, which keeps it as a setting of the process: one thread at a time has it."""
+def sep_room(pixels: int, branches: int = 0) -> Iterator[None]:
+    """Room in `sep` for so many pixels above the threshold, and for so many branches of deblending if that is more.
+
+    `sep` keeps both as settings of the process: one thread at a time has them. It allocates all of the room in every
+    call.
+    """
     with _sep_lock:
-        before = sep.get_extract_pixstack()
-        sep.set_extract_pixstack(pixels)
+        before = sep.get_extract_pixstack(), sep.get_sub_object_limit()
+        sep.set_extract_pixstack(pixels + 1000)
+        sep.set_sub_object_limit(max(before[1], branches + 1000))
         try:
             yield
         finally:
-            sep.set_extract_pixstack(before)
+            sep.set_extract_pixstack(before[0])
+            sep.set_sub_object_limit(before[1])
 
 
 def gaussian_profile(fwhm: float) -> npt.NDArray[np.float32]:

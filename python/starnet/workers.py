@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,14 +24,9 @@ from typing import Any, Protocol
 
 from starnet import _core
 from starnet.errors import StarnetError
+from starnet.memory import peak_memory
 
 _job: Any = None
-
-
-def peak_memory() -> int:
-    """Largest resident memory of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 class Pool(Protocol):

@@ -21,7 +21,7 @@ from starnet.bench.pixelwise import background_cases, normalize_cases, percentil
 from starnet.bench.race import FULL, QUICK, Entry, Result, measure
 from starnet.bench.scene import Scene
 from starnet.errors import StarnetError
-from starnet.workers import peak_memory
+from starnet.memory import peak_memory
 
 FORMAT = 1
 _OF_SCENE: dict[str, Callable[[Scene], Iterator[Case]]] = {

@@ -1,4 +1,4 @@
-"""What the figures depend on beside the code: the processor, its vector instructions, memory."""
+"""What the figures depend on beside the code: the processor and its vector instructions."""
 
 from __future__ import annotations
 
@@ -33,23 +33,3 @@ def cpu_model() -> str:
     if "model name" not in found:
         return platform.processor() or platform.machine()
     return "{model name} (family {cpu family}, model {model})".format_map({"cpu family": "?", "model": "?"} | found)
-
-
-def reset_peak() -> int | None:
-    """Resident bytes now, from which `extra_peak` counts; None where the system cannot tell (not Linux)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return None
-    return _status("VmRSS")
-
-
-def extra_peak(before: int | None) -> int | None:
-    """Bytes by which resident memory exceeded `before`, at most, since `reset_peak`."""
-    peak = None if before is None else _status("VmHWM")
-    return None if peak is None or before is None else max(0, peak - before)
-
-
-def _status(name: str) -> int | None:
-    match = re.search(rf"^{name}:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
-    return None if match is None else int(match[1]) * 1024

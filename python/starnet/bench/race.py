@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starnet.bench.cases import OURS, Array, Call, Case, Contender
-from starnet.bench.machine import extra_peak, reset_peak
+from starnet.memory import extra_peak, reset_peak
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from starnet.cli.preprocess import preprocess
 from starnet.cli.reproduce import report
 from starnet.cli.segment import segment
 from starnet.cli.simulate import simulate
+from starnet.cli.train import train
 from starnet.errors import StarnetError
 
 __all__ = ["app", "main"]
@@ -69,6 +70,7 @@ app.command()(simulate)
 app.command()(evaluate)
 app.command()(inject)
 app.command()(compare)
+app.command()(train)
 app.command()(fetch)
 app.command()(export)
 app.command()(report)

@@ -44,6 +44,20 @@ Images = Annotated[
 ]
 Epochs = Annotated[int, typer.Option(help="Times that training sees each image.")]
 Prompts = Annotated[str, typer.Option(help="What asks for masks, as for `starnet segment`.")]
+PredIou = Annotated[
+    float | None,
+    typer.Option(
+        "--pred-iou-threshold",
+        min=0,
+        max=1,
+        help="Least IoU that the network must expect of a mask.",
+        show_default="SAM's, 0.88",
+    ),
+]
+Stability = Annotated[
+    float | None,
+    typer.Option("--stability-threshold", min=0, max=1, help="Least stability of a mask.", show_default="SAM's, 0.95"),
+]
 Recipe = Annotated[
     str | None,
     typer.Option(help="Preprocessing.", show_default="that of the weights; 'seed' for Meta's and for random ones"),
@@ -64,6 +78,8 @@ def report(
     tile: options.Tile = 682,
     epochs: Epochs = 3,
     prompts: Prompts = "grid",
+    pred_iou_threshold: PredIou = None,
+    stability_threshold: Stability = None,
     recipe: Recipe = None,
     device: Device = "auto",
     seed: Seed = 1,
@@ -84,6 +100,8 @@ def report(
         tile=tile,
         epochs=epochs,
         prompts=prompts,
+        pred_iou_threshold=pred_iou_threshold,
+        stability_threshold=stability_threshold,
         recipe=recipe,
         inputs=tuple(inputs or ()),
         truth=truth,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from starnet.compare.images import detection_image
 from starnet.compare.scenes import Scene
-from starnet.detection import gaussian_profile
+from starnet.detection import gaussian_profile, sep_room
 from starnet.errors import StarnetError
 from starnet.mosaic import Mosaic
 
@@ -138,16 +138,13 @@ class Sep:
 @contextmanager
 def _ample_buffers(pixels: int, settings: Settings) -> Iterator[None]:
     """A low threshold on a large image must not be `sep`'s error: it may have a pixel stack of the whole image."""
-    stack, branches = sep.get_extract_pixstack(), sep.get_sub_object_limit()
-    sep.set_extract_pixstack(max(stack, pixels + 1000))
-    sep.set_sub_object_limit(max(branches, 16384))
-    try:
-        yield
-    except Exception as error:  # sep raises bare Exceptions
-        raise StarnetError(f"sep fails with {settings} ({error}): give it a higher threshold, with --grids") from error
-    finally:
-        sep.set_extract_pixstack(stack)
-        sep.set_sub_object_limit(branches)
+    with sep_room(pixels, branches=16384):
+        try:
+            yield
+        except Exception as error:  # sep raises bare Exceptions
+            raise StarnetError(
+                f"sep fails with {settings} ({error}): give it a higher threshold, with --grids"
+            ) from error
 
 
 def sep_background(data: NDArray[np.float32], empty: NDArray[np.bool_]) -> tuple[Any, Any]:

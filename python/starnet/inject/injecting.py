@@ -27,13 +27,13 @@ from starnet.inject.scene import Scene, default_range
 from starnet.inject.sources import Magnitudes, Pool
 from starnet.inject.summary import summarize
 from starnet.inject.target import Target, adapt
+from starnet.memory import peak_memory
 from starnet.mosaic import Mosaic, Weights
 from starnet.outputs.catalog_files import read_catalog
 from starnet.pipeline import SegmentResult, segment
 from starnet.pipeline.stages import Progress, Stopwatch, disk_full_explained
 from starnet.recipe import Recipe
 from starnet.simulate import Preset, shapes
-from starnet.workers import peak_memory
 
 PLAN = "injection-plan.json"
 

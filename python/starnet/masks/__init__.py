@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from starnet.masks.drawn import Decoded, Masks
-from starnet.masks.resolving import resolve
+from starnet.masks.resolving import resolve, suppress
 
-__all__ = ["Decoded", "Masks", "resolve"]
+__all__ = ["Decoded", "Masks", "resolve", "suppress"]

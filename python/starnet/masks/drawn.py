@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starnet import _core
-from starnet.masks.runs import Ints, Runs
+from starnet.masks.runs import Ints, Runs, ranges
 from starnet.prompts import Prompts
 from starnet.tiles import Box
 
@@ -141,22 +141,22 @@ class Masks:
     def select(self, which: NDArray[np.bool_] | NDArray[np.integer]) -> Self:
         """Some of them, in the order that is asked for."""
         rows = np.flatnonzero(which) if which.dtype == bool else which
-        numbers = np.zeros(len(self) + 1, np.int32)
-        numbers[rows + 1] = np.arange(1, len(rows) + 1)
-        runs = self.runs.copy()
-        runs[:, 3] = numbers[runs[:, 3]]
-        return type(self)(in_order(runs[runs[:, 3] > 0]), *(getattr(self, one.name)[rows] for one in fields(self)[1:]))
+        first = self.first
+        number, run = ranges(first[rows], first[rows + 1])
+        runs = self.runs[run]
+        runs[:, 3] = number + 1
+        return type(self)(runs, *(getattr(self, one.name)[rows] for one in fields(self)[1:]))
+
+    @property
+    def first(self) -> Ints:
+        """Where the runs of each mask begin, and in the end how many there are; int64, ``(n + 1,)``."""
+        return np.searchsorted(self.runs[:, 3], np.arange(1, len(self) + 2, dtype=np.int32)).astype(np.int64)
 
     def along(self, nx: int) -> Runs:
         """Their runs in pixels counted along the rows of a mosaic `nx` wide."""
         y, x0, x1, number = self.runs.astype(np.int64).T
         order = np.argsort(y * nx + x0, kind="stable")
         return Runs(number[order], (y * nx + x0)[order], (y * nx + x1)[order])
-
-
-def in_order(runs: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Runs ascending in ``(number, y, x0)``."""
-    return runs[np.lexsort((runs[:, 1], runs[:, 0], runs[:, 3]))]
 
 
 def areas_of(runs: NDArray[np.int32], count: int) -> Ints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,9 @@ class Runs:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def __getitem__(self, which: slice | NDArray[np.bool_] | NDArray[np.integer]) -> Runs:
+        return Runs(self.label[which], self.start[which], self.stop[which])
 
 
 def find_runs(labels: NDArray[np.int64], y0: int = 0) -> Runs:
@@ -78,3 +82,64 @@ def ranges(first: Ints, last: Ints) -> tuple[Ints, Ints]:
     k = np.repeat(np.arange(len(counts)), counts)
     before = np.cumsum(counts) - counts
     return k, np.arange(len(k)) - before[k] + first[k]
+
+
+def shared_pixels(a: Runs, b: Runs, nx: int) -> tuple[Ints, Ints, Ints]:
+    """Pairs of labels of `a` and of `b` that share pixels, ascending, and how many.
+
+    However many runs lie upon each other, not more than some millions of meetings are held at once.
+
+    Parameters
+    ----------
+    a, b : Runs
+        Of maps `nx` wide.
+    nx : int
+        See there.
+    """
+    base = int(b.label.max(initial=0)) + 1
+    begun_in_a = np.searchsorted(b.start, a.stop) - np.searchsorted(b.start, a.start)
+    begun_in_b = np.searchsorted(a.start, b.stop) - np.searchsorted(a.start, b.start, "right")
+    keys, counts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for low, high in slabs([(a.start, begun_in_a), (b.start, begun_in_b)], nx):
+        one, two = (runs[slice(*np.searchsorted(runs.start, (low, high)))] for runs in (a, b))
+        i, j, pixels = meet(one, two)
+        key, count = _summed(one.label[i] * base + two.label[j], pixels)
+        keys.append(key)
+        counts.append(count)
+    key, count = _summed(np.concatenate(keys), np.concatenate(counts))
+    return *np.divmod(key, base), count
+
+
+def slabs(costs: list[tuple[Ints, Ints]], nx: int, room: int = 2**21) -> Iterator[tuple[int, int]]:
+    """Cuts maps between rows, so that what lies in each piece costs about as much as there is room for.
+
+    Parameters
+    ----------
+    costs : list of pair of ndarray of int64
+        ``(start, cost)`` of runs.
+    nx : int
+        Width of the maps.
+    room : int
+        What one piece may cost, unless it is one row.
+
+    Yields
+    ------
+    low, high : int
+        First pixel, and the one after the last, counted along the rows.
+    """
+    start, cost = (np.concatenate(parts) for parts in zip(*costs, strict=True))
+    if not len(start):
+        return
+    order = np.argsort(start)
+    piece = np.cumsum(cost[order]) // room
+    first = np.unique(start[order][np.flatnonzero(np.diff(piece, prepend=-1))] // nx)
+    for low, high in zip(first, [*first[1:], start.max() // nx + 1], strict=True):
+        yield int(low) * nx, int(high) * nx
+
+
+def _summed(key: Ints, count: Ints) -> tuple[Ints, Ints]:
+    """Each key once, ascending, with the sum of its counts."""
+    order = np.argsort(key)
+    key = key[order]
+    first = np.flatnonzero(np.diff(key, prepend=-1))
+    return key[first], np.add.reduceat(count[order], first) if len(first) else count

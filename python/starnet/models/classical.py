@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import sep
 
-from starnet.detection import detection_image, detection_noise, gaussian_profile, sep_buffer
+from starnet.detection import detection_image, detection_noise, gaussian_profile, sep_room
 from starnet.models.base import Maps, Splitter
 from starnet.mosaic import Mosaic
 from starnet.recipe import Preprocessed, Recipe
@@ -49,8 +49,7 @@ class SepDeblender:
         area = int(np.count_nonzero(mask))
         if area < 2 * self.min_area:  # two branches do not fit
             return mask.astype(np.int32)
-        # sep allocates and links its whole pixel buffer in every call: give it what the component needs.
-        with sep_buffer(area + 1000):
+        with sep_room(area):
             return np.where(mask, self._deblend(detection), 0).astype(np.int32, copy=False)
 
     def _deblend(self, detection: npt.NDArray[np.float32]) -> npt.NDArray[np.int32] | int:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from starnet.filters import watershed
 from starnet.models.base import Maps, Splitter
 from starnet.models.network_engine import NetworkEngine
+from starnet.prompts import local_maxima
 from starnet.recipe import Preprocessed
 
 
@@ -42,7 +43,7 @@ class SeededWatershed:
     ) -> NDArray[np.int32]:
         """See `starnet.models.base.Splitter`; a component with fewer than two seeds is one object."""
         centre, distance = landscape
-        ys, xs = seeds(np.where(mask, centre, 0), self.centre_threshold, self.seed_distance)
+        ys, xs = local_maxima(np.where(mask, centre, 0), self.centre_threshold, self.seed_distance)
         while len(ys) > 1:
             markers = np.zeros(mask.shape, np.int32)
             markers[ys, xs] = np.arange(1, len(ys) + 1)
@@ -52,39 +53,6 @@ class SeededWatershed:
                 return split
             ys, xs = ys[large], xs[large]
         return mask.astype(np.int32)
-
-
-def seeds(centre: NDArray[np.float32], threshold: float, distance: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Local maxima above a threshold, in scan order.
-
-    Parameters
-    ----------
-    centre : ndarray of float32, shape (ny, nx)
-        The centre map.
-    threshold : float
-        What a maximum has to exceed.
-    distance : int
-        No other pixel within so many along both axes is higher, and none that is as high comes before it.
-
-    Returns
-    -------
-    ys, xs : ndarray of int
-        Their pixels.
-    """
-    highest = np.pad(centre, distance)
-    for axis in (0, 1):
-        lines = np.moveaxis(highest, axis, 0)
-        highest = np.moveaxis(
-            np.max([lines[k : len(lines) - 2 * distance + k] for k in range(2 * distance + 1)], axis=0), 0, axis
-        )
-    ys, xs = np.nonzero((centre > threshold) & (centre == highest))
-    # Of a plateau, the first pixel: each takes those that come after it.
-    kept = np.ones(len(ys), bool)
-    for i in range(len(ys)):
-        if kept[i]:
-            near = (ys[i + 1 :] - ys[i] <= distance) & (np.abs(xs[i + 1 :] - xs[i]) <= distance)
-            kept[i + 1 :] &= ~near
-    return ys[kept], xs[kept]
 
 
 @dataclass(frozen=True)

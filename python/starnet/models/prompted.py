@@ -43,7 +43,7 @@ class Prompted(NetworkEngine):
     stability_offset : float
         See there.
     max_overlap : float
-        IoU, of boxes and of masks, above which the worse of two masks is dropped.
+        IoU above which the worse of two masks is dropped.
     max_area : int, optional
         Largest number of pixels of a mask.
 

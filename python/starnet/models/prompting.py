@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starnet.errors import StarnetError
-from starnet.models.dense import seeds
 from starnet.models.detector import Detector
 from starnet.mosaic import Mosaic
-from starnet.prompts import Prompts, grid, peaks, pixel_numbers, read_prompts
+from starnet.prompts import Prompts, centres, grid, peaks, read_prompts
 from starnet.recipe import Preprocessed
 from starnet.tiles import Box
 
@@ -120,10 +119,7 @@ class Prompting:
                 detector.image(preprocessed), window, core, shape,
                 threshold=self.peak_threshold, with_boxes=self.peak_boxes,
             )  # fmt: skip
-        y, x = seeds(maps()[1], 0.3, 1)
-        y, x = y + window.y0, x + window.x0
-        found = Prompts.of_points("centres", np.column_stack([x, y]).astype(np.float32), pixel_numbers(y, x, shape))
-        return found.select(found.inside(core))
+        return centres(maps()[1], window, core, shape)
 
 
 def _checksum(prompts: Prompts) -> str:

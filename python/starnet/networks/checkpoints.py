@@ -158,10 +158,11 @@ def read(path: str | Path) -> Checkpoint:
             head = file.read(9)
     except OSError as error:
         raise StarnetError(f"{path} could not be read ({error.strerror}): give {_KINDS}") from error
-    if head[:4] == b"PK\x03\x04" or head[:1] == b"\x80":
-        return _read_pth(path, zipped=head[:2] == b"PK")
+    # First: the length that it begins with may begin as a pickle does.
     if len(head) == 9 and head[8:] == b"{":
         return _read_safetensors(path, struct.unpack("<Q", head[:8])[0])
+    if head[:4] == b"PK\x03\x04" or head[:1] == b"\x80":
+        return _read_pth(path, zipped=head[:2] == b"PK")
     raise StarnetError(f"{path} is not a checkpoint: give {_KINDS}")
 
 

@@ -108,7 +108,7 @@ class Network(nn.Module):
         """
         if self.instance_head is None:
             raise ValueError(f"the network {self.config.name} has no instance head")
-        return self._crop(self.instance_head(features), shape)
+        return self.to_window(self.instance_head(features), shape)
 
     def decode(
         self,
@@ -152,7 +152,7 @@ class Network(nn.Module):
         logits, iou = self.draw(
             embedding, points, labels, boxes, mask_input, multimask=multimask, shape=shape, images=images
         )
-        return (logits if self.prompt_window else self._crop(logits, shape)), iou
+        return (logits if self.prompt_window else self.to_window(logits, shape)), iou
 
     def draw(
         self,
@@ -225,8 +225,8 @@ class Network(nn.Module):
         cell = self.image_encoder.cell
         return embedding.shape[2] * cell, embedding.shape[3] * cell
 
-    def _crop(self, logits: Tensor, shape: tuple[int, int] | None) -> Tensor:
-        """From the encoder's frame to the window's pixels."""
+    def to_window(self, logits: Tensor, shape: tuple[int, int] | None) -> Tensor:
+        """Logits of the encoder's frame, or of `draw` where there is no prompt window, in the windows' pixels."""
         if isinstance(self.image_encoder, Tiny):
             return logits if shape is None else logits[:, :, : shape[0], : shape[1]]
         if shape is None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from starnet import _core
 from starnet.errors import StarnetError
+from starnet.memory import peak_memory
 from starnet.mosaic import Mosaic, Weights
 from starnet.outputs.cube import FitsCubeWriter
 from starnet.outputs.png import write_rgb_tile
@@ -28,7 +29,6 @@ from starnet.pipeline.stages import (
 )
 from starnet.recipe import Recipe
 from starnet.tiles import TileGrid
-from starnet.workers import peak_memory
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from starnet import __version__, _core
 from starnet.catalog import add_provenance, build_catalog
 from starnet.errors import StarnetError
 from starnet.labelmap import LabelMap, number_objects
+from starnet.memory import peak_memory
 from starnet.models import Backend, Engine, NetworkEngine, NetworkOptions, Prompted, Staged, get_model
 from starnet.mosaic import Mosaic, Weights
 from starnet.outputs.catalog_files import write_catalog
@@ -44,7 +45,7 @@ from starnet.run import FORMAT, OUTPUTS, RunDirectory, Shards
 from starnet.stitch import ObjectJoiner, SeamJoiner
 from starnet.tile_job import STAGES, TileJob, process_tiles
 from starnet.tiles import Box, TileGrid
-from starnet.workers import Pool, peak_memory, pool, staged
+from starnet.workers import Pool, pool, staged
 
 AnyEngine = TypeVar("AnyEngine", bound=Engine)
 

@@ -6,7 +6,7 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
-from starnet.detection import sep_buffer
+from starnet.detection import sep_room
 from starnet.prompts.base import Prompts, pixel_numbers
 from starnet.tiles import Box
 
@@ -68,17 +68,11 @@ def peaks(
 
 
 def _extracted(detection: NDArray[np.float32], threshold: float, min_area: int) -> NDArray[np.void]:
-    levels = LEVELS
-    with sep_buffer(max(sep.get_extract_pixstack(), int(np.count_nonzero(detection > threshold)) + 1000)):
-        while True:
-            try:
-                found: NDArray[np.void] = sep.extract(
-                    detection, threshold, filter_kernel=None, minarea=min_area, deblend_nthresh=levels,
-                    deblend_cont=CONTRAST, clean=False,
-                )  # fmt: skip
-            except Exception as error:  # sep raises bare Exceptions
-                if "deblend" not in str(error) or levels == 1:
-                    raise
-                levels //= 2  # more branches than sep can hold: coarser levels
-            else:
-                return found
+    # Room for all that there may be: with less, `sep` fails, and one crowded object would cost all others theirs.
+    above = int(np.count_nonzero(detection > threshold))
+    with sep_room(above, branches=above // max(min_area, 1)):
+        found: NDArray[np.void] = sep.extract(
+            detection, threshold, filter_kernel=None, minarea=min_area, deblend_nthresh=LEVELS,
+            deblend_cont=CONTRAST, clean=False,
+        )  # fmt: skip
+    return found

@@ -30,6 +30,8 @@ _PIXELS = {
     ("xwin_image", "ywin_image"): 1, ("x_image", "y_image"): 1,
 }  # fmt: skip
 _BOX = ("xmin", "ymin", "xmax", "ymax")
+#: Pixels that a position may be off, once it has been brought to the image and back.
+_SAME_PLACE = 0.01
 
 
 def read_prompts(path: str | Path, shape: tuple[int, int], wcs: WCS | None) -> tuple[Prompts, str | None]:
@@ -38,8 +40,9 @@ def read_prompts(path: str | Path, shape: tuple[int, int], wcs: WCS | None) -> t
     Positions are right ascension and declination (degrees unless the column has another unit, or text such as
     ``03:32:38.1``; ``ra dec``, ``RAJ2000 DEJ2000``, ``ALPHA_J2000 DELTA_J2000``, …, or a column of `SkyCoord`) where
     the table and the mosaic have them, else pixels: ``x y`` from 0, SExtractor's ``X_IMAGE Y_IMAGE`` from 1. The
-    columns ``xmin ymin xmax ymax``, pixels from 0, make boxes, with the positions or without. With the columns
-    ``object`` and ``label`` the rows are clicks, of an object (1) or not of it (0).
+    columns ``xmin ymin xmax ymax``, pixels from 0, make boxes, with the positions or without; one that does not hold
+    its position is of another image, and left out. With the columns ``object`` and ``label`` the rows are clicks, of an
+    object (1) or not of it (0).
 
     Parameters
     ----------
@@ -71,7 +74,7 @@ def read_prompts(path: str | Path, shape: tuple[int, int], wcs: WCS | None) -> t
             f"or {', '.join(_BOX)}"
         )
     given = np.column_stack([one for one in (xy, boxes) if one is not None])
-    rows = np.flatnonzero(np.isfinite(given).all(axis=1))
+    known, rows = ~np.isnan(given).any(axis=1), np.flatnonzero(np.isfinite(given).all(axis=1))
     xy, boxes = (None if one is None else one[rows] for one in (xy, boxes))
     if "object" in columns and "label" in columns:
         if xy is None:
@@ -82,25 +85,38 @@ def read_prompts(path: str | Path, shape: tuple[int, int], wcs: WCS | None) -> t
         prompts = Prompts.of_boxes("boxes", boxes, rows)
     else:
         prompts = Prompts.of_points("catalog", xy, rows)
-        prompts = prompts if boxes is None else prompts.with_boxes(boxes)
+        if boxes is not None:
+            holds = (boxes[:, :2] - 0.5 <= xy) & (xy <= boxes[:, 2:] + 0.5)
+            around = np.asarray(holds).all(axis=1, keepdims=True)
+            prompts = prompts.with_boxes(np.where(around, boxes, np.nan))
     x, y = np.floor(prompts.anchors.astype(np.float64) + 0.5).T
     inside = (x >= 0) & (x < shape[1]) & (y >= 0) & (y < shape[0])
+    boxless = np.isnan(prompts.boxes).any(axis=1)
     if not inside.any():
         raise StarnetError(
             f"{path}: none of its {len(table)} rows lies in the mosaic of {shape[1]} x {shape[0]} pixels: give a table "
             "of this field"
         )
-    left_out = {"outside the mosaic": int((~inside).sum()), "without a position": len(table) - len(rows)}
+    elsewhere = int(known.sum()) - len(rows) + int((~inside).sum())
+    left_out = {
+        "outside the mosaic": elsewhere,
+        "without a position": int((~known).sum()),
+        "boxes that do not hold their positions": 0 if boxes is None else int(np.count_nonzero(inside & boxless)),
+    }
     remark = ", ".join(f"{count} {why}" for why, count in left_out.items() if count)
     return prompts.select(inside), f"{path}: left out {remark}" if remark else None
 
 
 def sky_to_pixel(sky: SkyCoord, wcs: WCS) -> Floats:
-    """``x, y`` of positions on the sky, 0 is the centre of the first pixel, ``(n, 2)``; NaN where there is none."""
+    """``x, y`` of positions on the sky, 0 is the centre of the first pixel, ``(n, 2)``; inf off the image."""
     there = sky.transform_to(wcs_to_celestial_frame(wcs)).spherical
-    # quiet: what lies far outside may have no place in the distorted plane.
-    xy = wcs.all_world2pix(np.column_stack([there.lon.deg, there.lat.deg]), 0, quiet=True)
-    return np.asarray(xy, np.float64).reshape(-1, 2)
+    lonlat = np.column_stack([there.lon.deg, there.lat.deg])
+    # quiet: far outside, the series for a distortion need not converge, or converges to a pixel of another place.
+    xy = np.asarray(wcs.all_world2pix(lonlat, 0, tolerance=1e-7, quiet=True), np.float64).reshape(-1, 2)
+    plane = wcs.wcs_world2pix(lonlat, 0)
+    back = wcs.wcs_world2pix(wcs.all_pix2world(xy, 0), 0)
+    found = (np.abs(back - plane) < _SAME_PLACE).all(axis=1)
+    return np.where(found[:, None], xy, np.inf)
 
 
 def _positions(path: str | Path, table: Table, columns: dict[str, Any], wcs: WCS | None) -> Floats | None:

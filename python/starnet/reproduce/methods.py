@@ -58,7 +58,11 @@ def find_objects(
     direct = method == "direct"
     scene = part.mosaic if direct else part.images
     window = max(Mosaic.open(scene.inputs).shape) if direct else plan.tile
-    asking: dict[str, Any] = {"grid_spacing": max(1, round(window / _POINTS))} if plan.prompts == "grid" else {}
+    asking: dict[str, Any] = {
+        "grid_spacing": max(1, round(window / _POINTS)) if plan.prompts == "grid" else None,
+        "pred_iou_threshold": plan.pred_iou_threshold,
+        "stability_threshold": plan.stability_threshold,
+    }
     run = segment(
         scene.inputs,
         folder / method / (scene.name if direct else part.name),
@@ -70,7 +74,7 @@ def find_objects(
         progress=progress,
         prompts=plan.prompts,
         device=plan.device,
-        **asking,
+        **{name: value for name, value in asking.items() if value is not None},
     )
     labels = open_labels(run.directory)
     ny, nx = labels.shape

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from starnet import __version__
 from starnet.evaluate.metrics import NAMES
 from starnet.evaluate.page import plot, table, write_page
-from starnet.reproduce.plan import METHODS, PARTS, THEIRS
+from starnet.networks import NetworkConfig, VitEncoder
+from starnet.reproduce.plan import METHODS, PARTS, THEIRS, Plan
 
 if TYPE_CHECKING:
     from starnet.reproduce.reproducing import Reproduction
 
 _TITLES = {
-    "direct": "direct: the whole mosaic, scaled to the network's input",
+    "direct": "direct: the whole mosaic in one window",
     "tiled": "tiled: image by image",
     "fine-tuned": "fine-tuned, image by image",
 }
@@ -36,8 +37,9 @@ def write_report_page(reproduction: Reproduction, path: Path, picture: Path) -> 
     body = [
         "<h1>Segmentation with SAM: direct, tiled, fine-tuned</h1>",
         f"<p>Images of {plan.tile} x {plan.tile} pixels ({images}) from {escape(sky)}. Preprocessing: "
-        f"{escape(start.config.recipe)}. Prompts: {escape(plan.prompts)}. Training: prompt encoder and mask decoder, "
-        f"{plan.epochs} epochs, with the report's augmentations.</p>",
+        f"{escape(start.config.recipe)}. Prompts: {escape(plan.prompts)}{_thresholds(plan)}. Training: "
+        f"{_learning(plan)}, {plan.epochs} epochs, with the report's augmentations.</p>",
+        f"<p>{_window(start.config)}</p>",
         f"<p><b>The network began with {escape(start.words)}.</b></p>",
         f"<h2>{escape(reproduction.conclusion)}</h2>",
         "<ul>" + "".join(f"<li>{escape(str(claim))}</li>" for claim in reproduction.claims) + "</ul>",
@@ -67,6 +69,23 @@ def mean_iou_rows(summaries: Mapping[str, Mapping[str, dict[str, Any]]]) -> list
         for method in METHODS
     ]
     return [*ours, ["the report's, fine-tuned", *(f"{THEIRS[part]:.2f}" for part in PARTS)]]
+
+
+def _window(config: NetworkConfig) -> str:
+    if isinstance(config.encoder, VitEncoder):
+        return f"The network scales its window, a mosaic or an image, to {config.encoder.image_size} pixels."
+    return "The network does not scale its window: direct and tiled differ in the prompts alone, if they are a grid."
+
+
+def _thresholds(plan: Plan) -> str:
+    said = {"predicted IoU": plan.pred_iou_threshold, "stability": plan.stability_threshold}
+    words = [f"{name} of at least {value:g}" for name, value in said.items() if value is not None]
+    return "; masks with a " + " and a ".join(words) if words else ""
+
+
+def _learning(plan: Plan) -> str:
+    names = {"decoder": "prompt encoder and mask decoder", "head": "instance head"}
+    return " and ".join(name for part, name in names.items() if plan.learning[part])
 
 
 def _evaluation(part: str, summaries: Mapping[str, dict[str, Any]]) -> str:

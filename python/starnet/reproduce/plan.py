@@ -42,6 +42,8 @@ class Plan:
         Times that training sees each image.
     prompts : str
         As for ``starnet segment``.
+    pred_iou_threshold, stability_threshold : float, optional
+        Of masks that are kept; SAM's by default.
     recipe : str, optional
         Preprocessing; that of the weights by default, the report's (``seed``) where they were made for pictures.
     inputs : tuple of str
@@ -62,6 +64,8 @@ class Plan:
     tile: int = 682
     epochs: int = 3
     prompts: str = "grid"
+    pred_iou_threshold: float | None = None
+    stability_threshold: float | None = None
     recipe: str | None = None
     inputs: tuple[str, ...] = ()
     truth: str | None = None
@@ -86,6 +90,11 @@ class Plan:
     def document(self) -> dict[str, Any]:
         """JSON-able."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @property
+    def learning(self) -> dict[str, bool]:
+        """What learns, of the parts of a network that are not its encoder: what the prompts ask."""
+        return {"decoder": self.prompts != "head", "head": self.prompts in ("head", "centres")}
 
     @property
     def simulated_shape(self) -> tuple[int, int]:

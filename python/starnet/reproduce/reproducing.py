@@ -19,6 +19,7 @@ from starnet.evaluate import open_labels
 from starnet.evaluate.matching import check_scipy
 from starnet.evaluate.plots import check_matplotlib
 from starnet.mosaic import Mosaic
+from starnet.networks import require_torch
 from starnet.pipeline.stages import Progress, picture
 from starnet.recipe import Recipe
 from starnet.reproduce.figures import Claim, Summary, conclude, find_claims, judge, summarise
@@ -121,6 +122,7 @@ def reproduce(
     StarnetError
         For all that the user can mend.
     """
+    require_torch()
     check_scipy()
     check_matplotlib()
     folder = Path(folder)

@@ -1,4 +1,4 @@
-"""The training: prompt encoder and mask decoder, on few images."""
+"""The training, on few images: of the mask decoder, or of what else the prompts ask."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def fine_tune(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Train prompt encoder and mask decoder on the images; a training that was interrupted goes on.
+    """Train a network on the images, its encoder frozen; a training that was interrupted goes on.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def training_config(start: Start, train: Part, validation: Part, plan: Plan) -> 
             prompt=network["prompt"],
             stretch=start.config.stretch,
         ),
-        learning=Learning(encoder="frozen", decoder=True, head=False, adapter=False),
+        learning=Learning(encoder="frozen", adapter=False, **plan.learning),
         augmentation={"preset": "report"},
         optimiser=Optimiser(rate=1e-4, warmup=0),
         steps=plan.epochs * images,
@@ -100,4 +100,5 @@ def training_config(start: Start, train: Part, validation: Part, plan: Plan) -> 
 
 
 def _source(scene: Scene, recipe: str) -> dict[str, Any]:
-    return {"kind": "fits", "images": list(scene.inputs), "labels": str(scene.truth), "recipe": recipe}
+    table = {} if scene.table is None else {"table": str(scene.table)}
+    return {"kind": "images", "images": list(scene.inputs), "labels": str(scene.truth), "recipe": recipe, **table}

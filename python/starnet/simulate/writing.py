@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from starnet import __version__
 from starnet.atomic import replacing
 from starnet.errors import StarnetError
+from starnet.memory import peak_memory
 from starnet.outputs.fits_blocks import header_bytes, padding
 from starnet.outputs.segmentation_map import write_segmentation_map
 from starnet.pipeline.stages import Stopwatch, in_pixels
@@ -30,7 +31,7 @@ from starnet.simulate.field import Field
 from starnet.simulate.presets import Preset
 from starnet.simulate.truth import compress_runs
 from starnet.tiles import Box, TileGrid
-from starnet.workers import Pool, peak_memory, pool
+from starnet.workers import Pool, pool
 
 BLOCK = 1024
 

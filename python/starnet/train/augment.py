@@ -3,7 +3,8 @@
 The published recipe's list is the preset ``report``; a sky's own is ``sky``. Pixels are interpolated in linear units,
 bilinearly; labels and valid pixels by the nearest. What comes from outside the frame, and what is dropped out, is 0,
 not valid, and belongs to no object. A piece of an object of fewer than 4 pixels that a cut has left is not valid
-either; larger ones keep their object.
+either; larger ones keep their object. Nor are objects whose signal to noise is less than 3 in every band that is left,
+where a sample was made shallower, noisier or blurred, or has lost bands.
 """
 
 from __future__ import annotations
@@ -138,8 +139,11 @@ class Augmentation:
             view = self._moved(view, angle, scale, shift, generator)
         if crop := now(config.crop):
             view = _cropped(view, crop.part, generator)
+        loss = now(config.band_dropout)
+        if loss is not None:
+            view = view._replace(pixels=sky.drop_bands(view.pixels, loss.part, generator))
         chosen = [name for name in _LINEAR if now(getattr(config, name)) is not None]
-        if chosen:
+        if chosen or (loss is not None and self.recipe == "noise"):
             view = self._physical(view, chosen, generator)
         pixels, (low, high) = view.pixels, self.stretch
         if bend := now(config.gamma):
@@ -150,8 +154,6 @@ class Augmentation:
         if glow := now(config.brightness):
             brighter = pixels + _drawn(generator, glow.change) * (high - low)
             pixels = torch.where(pixels == 0, 0.0, brighter.clamp(0, 1) if self.recipe == "seed" else brighter)
-        if loss := now(config.band_dropout):
-            pixels = sky.drop_bands(pixels, loss.part, generator)
         view = view._replace(pixels=pixels)
         if holes := now(config.coarse_dropout):
             view = _dropped(view, holes, generator)
@@ -185,15 +187,13 @@ class Augmentation:
         return View(moved, flat[-2].long(), flat[-1] > 0)
 
     def _physical(self, view: View, chosen: list[str], generator: Generator) -> View:
-        """Blur, depth, noise and background, in linear noise units."""
+        """Blur, depth, noise and background, in linear noise units; objects that cannot be seen then are forgotten."""
         config, pixels = self.config, view.pixels.sinh()
         empty = view.valid & (view.labels == 0)
         if config.blur is not None and "blur" in chosen:
             pixels = sky.blur(pixels, uniform(generator, 0.1, max(0.1, config.blur.sigma)), empty, generator)
         if config.depth is not None and "depth" in chosen:
             pixels = sky.shallower(pixels, uniform(generator, 0, config.depth.magnitudes), generator)
-            lost = torch.from_numpy(sunken(pixels.numpy(), view.labels.numpy(), config.depth.least))
-            view = view._replace(valid=view.valid & ~lost, labels=torch.where(lost, 0, view.labels))
         if config.noise is not None and "noise" in chosen:
             smooth = uniform(generator, 0, 1) >= config.noise.white
             length = uniform(generator, 0.3, max(0.3, config.noise.correlation)) if smooth else 0.0
@@ -202,10 +202,13 @@ class Augmentation:
                 for band in pixels
             ]
             pixels = torch.cat(bands)
+        if chosen != ["background"]:
+            lost = torch.from_numpy(sunken(pixels.numpy(), view.labels.numpy()))
+            view = view._replace(valid=view.valid & ~lost, labels=torch.where(lost, 0, view.labels))
         if config.background is not None and "background" in chosen:
             drawn = 2 * torch.rand((len(pixels), 3), generator=generator) - 1
             pixels = sky.offset(pixels, config.background.level * drawn[:, 0], config.background.slope * drawn[:, 1:])
-        return view._replace(pixels=pixels.asinh())
+        return view._replace(pixels=pixels.asinh()) if chosen else view
 
 
 def _drawn(generator: Generator, most: float) -> float:

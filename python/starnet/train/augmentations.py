@@ -45,6 +45,11 @@ class Scale(Chance):
     probability: float = 1.0
     part: float = 0.1
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.part >= 1:
+            raise ValueError(f"part={self.part}: must be less than 1")
+
 
 @dataclass(frozen=True)
 class Shift(Chance):
@@ -108,14 +113,9 @@ class Noise(Chance):
 
 @dataclass(frozen=True)
 class Depth(Chance):
-    """Shallower by up to `magnitudes`, all bands alike.
-
-    Objects whose mean signal to noise times the root of their pixels is then less than `least` in all bands are not
-    valid: nobody could see them.
-    """
+    """Shallower by up to `magnitudes`, all bands alike."""
 
     magnitudes: float = 0.75
-    least: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -153,12 +153,12 @@ class AugmentationConfig:
         Done at once, with one interpolation.
     crop : Crop, optional
         Makes samples smaller.
+    band_dropout : BandDropout, optional
+        Bands without data.
     blur, depth, noise, background : optional
         In linear noise units, whose noise stays 1: see `starnet.train.sky`.
     gamma, brightness : optional
         Of the image as it is shown, which does not keep noise units.
-    band_dropout : BandDropout, optional
-        Bands without data.
     coarse_dropout : CoarseDropout, optional
         Squares without data.
     """
@@ -170,13 +170,13 @@ class AugmentationConfig:
     scale: Scale | None = None
     shift: Shift | None = None
     crop: Crop | None = None
+    band_dropout: BandDropout | None = None
     blur: Blur | None = None
     depth: Depth | None = None
     noise: Noise | None = None
     background: Background | None = None
     gamma: Gamma | None = None
     brightness: Brightness | None = None
-    band_dropout: BandDropout | None = None
     coarse_dropout: CoarseDropout | None = None
 
     @property

@@ -10,6 +10,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 _LEAST = 4
+_SEEN = 3.0
 
 
 def without_crumbs(
@@ -31,7 +32,7 @@ def without_crumbs(
     return np.where(crumbs, 0, labels), valid & ~crumbs
 
 
-def sunken(pixels: NDArray[np.float32], labels: NDArray[np.int64], least: float) -> NDArray[np.bool_]:
+def sunken(pixels: NDArray[np.float32], labels: NDArray[np.int64], least: float = _SEEN) -> NDArray[np.bool_]:
     """Pixels of objects whose signal to noise, ``sum x / sqrt(n)``, is less than `least` in all bands.
 
     Parameters

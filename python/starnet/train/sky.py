@@ -14,9 +14,9 @@ from kornia.filters import filter2d
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from starnet.train.correlation import correlation as correlation_of
+
 _LAGS = 3  # pixels over which noise is correlated: drizzle and interpolation reach so far
-_BRIGHT = 4.0  # sigmas; what is farther from the sky is not noise
-_LEAST_SKY = 500  # pixels without which noise is taken for white
 
 
 def uniform(generator: Generator, low: float, high: float) -> float:
@@ -143,20 +143,7 @@ def correlation(pixels: Tensor, sky: Tensor) -> NDArray[np.float64]:
     ndarray of float64, shape (nband, 7, 7)
         From lag -3 to 3 in y and x, 1 in the middle. Of white noise where too little sky is seen.
     """
-    values = pixels.numpy().astype(np.float64)
-    used = sky.numpy() & (values != 0) & (np.abs(values) < _BRIGHT)
-    count = used.sum((1, 2), keepdims=True)
-    values = np.where(used, values - (values * used).sum((1, 2), keepdims=True) / np.maximum(count, 1), 0)
-    shape = tuple(n + _LAGS for n in values.shape[1:])
-    lags = np.arange(-_LAGS, _LAGS + 1)
-    products, pairs = (
-        np.fft.irfft2(np.abs(np.fft.rfft2(one, shape)) ** 2, shape)[:, lags[:, None], lags] for one in (values, used)
-    )
-    covariance = products / np.maximum(pairs, 1)
-    middle = covariance[:, _LAGS, _LAGS][:, None, None]
-    white = np.zeros(covariance.shape[1:])
-    white[_LAGS, _LAGS] = 1
-    return np.where((count < _LEAST_SKY) | (middle <= 0), white, covariance / np.where(middle > 0, middle, 1))
+    return correlation_of(pixels.numpy(), sky.numpy(), _LAGS)
 
 
 def gaussian(sigma: float) -> NDArray[np.float64]:

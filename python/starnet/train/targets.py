@@ -43,13 +43,18 @@ def targets(labels: NDArray[np.integer[Any]], *, heat_sigma: float = 1.5) -> NDA
     reach = math.ceil(_REACH * heat_sigma)
     profile = np.exp(-0.5 * (np.arange(-reach, reach + 1) / heat_sigma) ** 2)
     stamp = np.outer(profile, profile).astype(np.float32)
-    numbers, dense = np.unique(labels, return_inverse=True)
-    dense = dense.reshape(labels.shape).astype(np.int32) + (1 - np.searchsorted(numbers, 1))
-    for number, box in enumerate(ndimage.find_objects(np.maximum(dense, 0)), 1):
+    dense = np.maximum(labels, 0)
+    if dense.max(initial=0) > dense.size:
+        # One slot a number is less work than sorting pixels, unless numbers are huge.
+        dense = np.unique(np.append(0, dense), return_inverse=True)[1][1:].reshape(labels.shape)
+    for number, box in enumerate(ndimage.find_objects(dense), 1):
+        if box is None:
+            continue
         member = dense[box] == number
         distance = ndimage.distance_transform_edt(np.pad(member, 1))[1:-1, 1:-1]
         depth[box][member] = (distance / distance.max())[member]
-        y, x = (round(float(np.mean(axis))) for axis in np.nonzero(member))
+        # Halves go up, in integers: rounded to even, centres would depend on where the object lies in the map.
+        y, x = (int((2 * axis.sum() + len(axis)) // (2 * len(axis))) for axis in np.nonzero(member))
         if not member[y, x]:
             y, x = (int(i) for i in np.unravel_index(distance.argmax(), distance.shape))
         _stamp(heat, stamp, y + box[0].start, x + box[1].start, reach)

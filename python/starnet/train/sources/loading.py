@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections.abc
+import dataclasses
 import json
 import types
 import typing
@@ -12,10 +14,12 @@ from typing import Any, Union, get_args, get_origin
 
 from starnet.errors import StarnetError
 from starnet.io.companions import Source as Input
+from starnet.mosaic import Weights
 from starnet.recipe.parameters import RECIPES
 from starnet.simulate import PRESETS, load_preset
 from starnet.splits import PARTS, AreaSplit, SimulatedSplit, load_split
 from starnet.train.samples import Source
+from starnet.train.sources.injected import of_mosaic
 from starnet.train.sources.maps import located, of_images, of_run
 from starnet.train.sources.mixture import several
 from starnet.train.sources.simulated import Simulated, choose_bands, of_split
@@ -136,21 +140,17 @@ class ImagesChoice(_Squares):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.images:
-            raise ValueError("images is empty: name a file for each band")
-        if isinstance(self.weights, str) and self.weights != "none":
-            raise ValueError(f"weights={self.weights!r}: must be none, or a list of files")
+        _check_images(self.images, self.weights)
 
     def load(self, base: Path | None) -> Source:
         """The source."""
-        weights = self.weights
         return _map(
             self,
             base,
             [located(base, one) for one in self.images],
             located(base, self.labels),
             self.recipe,
-            weights=[located(base, one) for one in weights] if isinstance(weights, tuple) else weights,
+            weights=_weights(base, self.weights),
             instrument=self.instrument,
             table=None if self.table is None else located(base, self.table),
         )
@@ -198,12 +198,62 @@ class RunChoice(_Squares):
         return source.within(**self.area(base, source.mosaic.shape))
 
 
-_Choice = SimulatedChoice | ImagesChoice | CocoChoice | RunChoice
+@dataclass(frozen=True, kw_only=True)
+class InjectedChoice(_Squares):
+    """``kind: injected``: simulated sources in real images; parameters as of `of_mosaic`, those of all maps, and these.
+
+    Parameters
+    ----------
+    field : int
+        Side of the squares that sources are painted into, in pixels.
+    crops_per_field, stamps
+        As in `Injected`.
+    """
+
+    images: tuple[str, ...]
+    weights: str | tuple[str, ...] | None = None
+    instrument: str | None = None
+    labels: str | None = None
+    recipe: str = "noise"
+    preset: str | None = None
+    pixel_scale: float | None = None
+    zero_points: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    psf: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    field: int = 512
+    crops_per_field: int = 4
+    stamps: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_images(self.images, self.weights)
+        _positive(self, "field", "crops_per_field")
+
+    def load(self, base: Path | None) -> Source:
+        """The source."""
+        source = of_mosaic(
+            [located(base, one) for one in self.images],
+            weights=_weights(base, self.weights),
+            instrument=self.instrument,
+            labels=None if self.labels is None else located(base, self.labels),
+            recipe=_known_or_path(base, self.recipe, RECIPES),
+            preset=None if self.preset is None else _known_or_path(base, self.preset, PRESETS),
+            pixel_scale=self.pixel_scale,
+            zero_points=self.zero_points,
+            psf={band: located(base, one) for band, one in self.psf.items()},
+            side=self.field,
+            crops_per_field=self.crops_per_field,
+            stamps=_path(base, self.stamps),
+        )
+        return source.within(**self.area(base, source.target.mosaic.shape))
+
+
+_Choice = SimulatedChoice | ImagesChoice | CocoChoice | RunChoice | InjectedChoice
 KINDS: dict[str, type[_Choice]] = {
     "simulated": SimulatedChoice,
     "run": RunChoice,
     "images": ImagesChoice,
     "coco": CocoChoice,
+    "injected": InjectedChoice,
 }
 
 
@@ -231,7 +281,7 @@ def read_choice(mapping: Mapping[str, Any]) -> _Choice:
             raise ValueError(f"{key}={value!r} of a source of the kind {kind} is of the wrong type")
         values[key] = plain
     for one in fields(choice):
-        if one.default is MISSING and one.name not in values:
+        if one.default is MISSING and one.default_factory is MISSING and one.name not in values:
             raise ValueError(f"a source of the kind {kind} needs the key {one.name!r}")
     return choice(**values)
 
@@ -242,7 +292,8 @@ def load_source(mapping: Mapping[str, Any], *, base: Path | None = None) -> Sour
     Parameters
     ----------
     mapping : mapping
-        ``kind``, and the keys of one of `SimulatedChoice`, `ImagesChoice`, `CocoChoice` and `RunChoice`.
+        ``kind``, and the keys of one of `SimulatedChoice`, `ImagesChoice`, `CocoChoice`, `RunChoice` and
+        `InjectedChoice`.
     base : Path, optional
         Folder that relative paths begin in; the current one by default.
 
@@ -288,6 +339,10 @@ def _fits(value: Any, hint: Any) -> bool:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return any(_fits(value, one) for one in arguments)
+    if origin is collections.abc.Mapping:
+        return isinstance(value, Mapping) and all(
+            isinstance(name, str) and _fits(one, arguments[1]) for name, one in value.items()
+        )
     if origin is tuple:
         return isinstance(value, tuple) and all(_fits(one, arguments[0]) for one in value)
     if hint is float:
@@ -304,6 +359,19 @@ def _positive(choice: Any, *names: str) -> None:
 def _check_part(part: str | None) -> None:
     if part is not None and part not in PARTS:
         raise ValueError(f"part={part!r} is unknown; choose {', '.join(PARTS)}")
+
+
+def _check_images(images: tuple[str, ...], weights: str | tuple[str, ...] | None) -> None:
+    if not images:
+        raise ValueError("images is empty: name a file for each band")
+    if isinstance(weights, str) and weights != "none":
+        raise ValueError(f"weights={weights!r}: must be none, or a list of files")
+
+
+def _weights(base: Path | None, weights: str | tuple[str, ...] | None) -> Weights:
+    if isinstance(weights, tuple):
+        return [located(base, one) for one in weights]
+    return None if weights is None else "none"
 
 
 def _path(base: Path | None, text: str | None) -> Path | None:

@@ -73,16 +73,7 @@ class Mapped:
         StarnetError
             If the split is of another map, or the part has no squares.
         """
-        if split is None:
-            return self
-        if split.shape != self.mosaic.shape:
-            (ny, nx), (my, mx) = split.shape, self.mosaic.shape
-            raise StarnetError(
-                f"the split is of {nx} x {ny} pixels, but the images have {mx} x {my}: give that of this map"
-            )
-        if not split.parts.get(part):
-            raise StarnetError(f"the split has no squares to {part}: name one of {', '.join(split.parts)} as `part`")
-        return replace(self, boxes=split.parts[part])
+        return self if split is None else replace(self, boxes=in_part(split, part, self.mosaic.shape))
 
     def sample(self, index: int, size: int, seed: int) -> Sample:
         """See `Source.sample`."""
@@ -99,6 +90,18 @@ class Mapped:
         labels = self.truth.read(box)
         unsure = np.isin(labels, self.unsure) if len(self.unsure) else np.zeros(labels.shape, bool)
         return Sample.of(shown.image, np.where(unsure, 0, labels), unsure | ~shown.valid.any(axis=0), size)
+
+
+def in_part(split: AreaSplit, part: str, shape: tuple[int, int]) -> tuple[Box, ...]:
+    """The boxes of a part of a split of a map; errors as of `Mapped.within`."""
+    if split.shape != shape:
+        (ny, nx), (my, mx) = split.shape, shape
+        raise StarnetError(
+            f"the split is of {nx} x {ny} pixels, but the images have {mx} x {my}: give that of this map"
+        )
+    if not split.parts.get(part):
+        raise StarnetError(f"the split has no squares to {part}: name one of {', '.join(split.parts)} as `part`")
+    return split.parts[part]
 
 
 def of_images(

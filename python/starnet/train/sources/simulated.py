@@ -20,24 +20,46 @@ from starnet.atomic import replacing
 from starnet.errors import StarnetError
 from starnet.evaluate.metrics import LEAST_AREA, LEAST_SNR
 from starnet.mosaic import ArrayMosaic
-from starnet.recipe import Recipe
+from starnet.recipe import Preprocessed, Recipe
 from starnet.simulate import Field, Preset, load_preset, to_yaml
 from starnet.splits import SimulatedSplit
 from starnet.train.samples import Bools, Float32, Int32, Sample, drawn_box
+from starnet.train.sources.spikes import without_spikes
 
 #: Fields that are held in memory.
 _HELD = 4
+#: Changes with the rules of `Scene.of`: fields that were kept by others are not taken.
+_RULES = 2
 #: Fields of a preset alone have seeds from here on: those of splits are smaller.
 _FIRST_SEED = 1 << 32
 
 
 @dataclass(frozen=True)
-class _Scene:
-    """A preprocessed field."""
+class Scene:
+    """A preprocessed field: as `starnet.train.samples.Sample`, of any shape."""
 
     image: Float32
     labels: Int32
     ignore: Bools
+
+    @classmethod
+    def of(cls, shown: Preprocessed, labels: Int32, rows: NDArray[np.void]) -> Scene:
+        """From what a recipe shows of simulated sources, whose a pixel is, and what they are.
+
+        Parameters
+        ----------
+        shown : Preprocessed
+            All of the field.
+        labels, rows
+            As of `without_spikes`, with ``snr`` in the rows.
+        """
+        labels = without_spikes(labels, rows)
+        found, place, pixels = np.unique(labels, return_inverse=True, return_counts=True)
+        sure = np.isin(found, rows["label"][rows["snr"] >= LEAST_SNR]) & (pixels >= LEAST_AREA)
+        unsure = (found > 0) & ~sure
+        place = place.reshape(labels.shape)
+        numbers = np.where(sure, np.cumsum(sure), 0).astype(np.int32)
+        return cls(shown.image, numbers[place], unsure[place] | ~shown.valid.any(axis=0))
 
 
 @dataclass(frozen=True)
@@ -45,7 +67,7 @@ class Simulated:
     """Crops of simulated fields, to each of which a recipe is fitted.
 
     The true objects are those of the simulation; those that the judge does not count, of an S/N or of pixels below 5,
-    are ignored, as is what no band has covered. Artefacts are sky.
+    are ignored, as is what no band has covered. Artefacts and the spikes of stars are sky.
 
     Attributes
     ----------
@@ -75,7 +97,7 @@ class Simulated:
     stamps: Path | None = None
     cache: Path | None = None
     cache_bytes: int = 20 << 30
-    _held: OrderedDict[int, _Scene] = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
+    _held: OrderedDict[int, Scene] = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.crops_per_field < 1 or min(self.size) < 1:
@@ -113,7 +135,7 @@ class Simulated:
         here = drawn_box(rng, self.size, size, lambda box: bool(scene.ignore[box.slices].mean() <= 0.5)).slices
         return Sample.of(scene.image[:, *here], scene.labels[here], scene.ignore[here], size)
 
-    def _scene(self, seed: int) -> _Scene:
+    def _scene(self, seed: int) -> Scene:
         if seed in self._held:
             self._held.move_to_end(seed)
             return self._held[seed]
@@ -124,30 +146,25 @@ class Simulated:
             kept = _read(path) or _halved(self._make(seed))
             if not path.exists():
                 self._keep(path, kept)
-            scene = _Scene(kept["image"].astype(np.float32), kept["labels"], kept["ignore"])
+            scene = Scene(kept["image"].astype(np.float32), kept["labels"], kept["ignore"])
         self._held[seed] = scene
         if len(self._held) > _HELD:
             self._held.popitem(last=False)
         return scene
 
-    def _make(self, seed: int) -> _Scene:
+    def _make(self, seed: int) -> Scene:
         sky = Field(self.preset, self.size, seed, self.stamps)
         window, truth = sky.window_and_truth(sky.whole)
         mosaic = ArrayMosaic(window.images, window.weights, names=self.bands)
         shown = Recipe.fit(mosaic, self.recipe).apply(mosaic, mosaic.whole)
-        found, place, pixels = np.unique(window.labels, return_inverse=True, return_counts=True)
-        sure = np.isin(found, truth.rows["label"][truth.rows["snr"] >= LEAST_SNR]) & (pixels >= LEAST_AREA)
-        unsure = (found > 0) & ~sure
-        place = place.reshape(self.size)
-        labels = np.where(sure, np.cumsum(sure), 0).astype(np.int32)[place]
-        return _Scene(shown.image, labels, unsure[place] | ~shown.valid.any(axis=0))
+        return Scene.of(shown, window.labels, truth.rows)
 
     @cached_property
     def _identity(self) -> str:
         """Of all that decides a field but its seed."""
         recipe = Recipe.identity(self.recipe)
         stamps = None if self.stamps is None else str(self.stamps.resolve())
-        content = [starnet.__version__, to_yaml(self.preset), self.size, recipe, stamps]
+        content = [_RULES, starnet.__version__, to_yaml(self.preset), self.size, recipe, stamps]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     def _keep(self, path: Path, arrays: dict[str, NDArray[Any]]) -> None:
@@ -168,7 +185,7 @@ def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
-def _halved(scene: _Scene) -> dict[str, NDArray[Any]]:
+def _halved(scene: Scene) -> dict[str, NDArray[Any]]:
     return {"image": scene.image.astype(np.float16), "labels": scene.labels, "ignore": scene.ignore}
 
 

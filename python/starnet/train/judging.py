@@ -1,0 +1,100 @@
+"""How good a network is on the validation's samples: objects of its head, and masks that prompts ask for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from starnet import filters
+from starnet.evaluate.labels import ArrayLabels
+from starnet.evaluate.metrics import LEAST_AREA, Tally, match, tally
+from starnet.evaluate.overlaps import find_overlaps
+from starnet.networks.network import Features, Network
+from starnet.train.asking import ask
+from starnet.train.prompting import choose
+
+#: Foreground, and least height of a centre: those of the engine.
+FOREGROUND, CENTRE = 0.5, 0.3
+#: Objects of a sample that are asked for.
+ASKED = 64
+
+
+def form_objects(maps: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Label map of an instance head's maps, by the engine's rule: seeds at centres, and a watershed of the distance.
+
+    Parameters
+    ----------
+    maps : ndarray of float32, shape (3, ny, nx)
+        Foreground, centre and boundary distance, 0 to 1.
+    """
+    foreground, centre, distance = maps
+    mask = foreground > FOREGROUND
+    centre = np.where(mask, centre, 0)
+    around = np.pad(centre, 1)
+    ny, nx = centre.shape
+    # Of equals that touch, the first in the order of rows is the seed.
+    first = np.ones(centre.shape, bool)
+    for dy in range(3):
+        for dx in range(3):
+            neighbour = around[dy : dy + ny, dx : dx + nx]
+            if (dy, dx) < (1, 1):
+                first &= centre > neighbour
+            elif (dy, dx) > (1, 1):
+                first &= centre >= neighbour
+    markers = np.zeros(centre.shape, np.int32)
+    ys, xs = np.nonzero(first & (centre > CENTRE))
+    markers[ys, xs] = np.arange(1, len(ys) + 1)
+    labels = filters.watershed(-distance, markers, mask=mask, connectivity=2)
+    # Components without a seed are an object each.
+    components, _ = filters.label(mask)
+    labels = np.where(mask & (labels == 0), components + len(ys), labels)
+    small = np.bincount(labels.ravel()) < LEAST_AREA
+    return np.where(small[labels], 0, labels).astype(np.int32)
+
+
+@dataclass
+class Judge:
+    """Adds up samples, and says how good all of them are together."""
+
+    _tallies: list[Tally] = field(default_factory=list)
+    _ious: dict[str, list[Tensor]] = field(default_factory=dict)
+    _losses: dict[str, list[float]] = field(default_factory=dict)
+
+    def add_losses(self, losses: dict[str, Tensor]) -> None:
+        """Losses of a batch."""
+        for name, value in losses.items():
+            self._losses.setdefault(name, []).append(float(value))
+
+    def add_maps(self, logits: Tensor, labels: Tensor, valid: Tensor) -> None:
+        """Objects of the instance head, against true ones of the valid pixels; shapes as in `instance_losses`."""
+        for maps, truth, counts in zip(torch.sigmoid(logits.float()), labels, valid, strict=True):
+            inside = counts.cpu().numpy()
+            true = np.where(inside, truth.cpu().numpy(), 0)
+            found = np.where(inside, form_objects(maps.cpu().numpy()), 0)
+            overlaps = find_overlaps(ArrayLabels(true), ArrayLabels(found))
+            self._tallies.append(tally(match(overlaps, overlaps.truth.area >= LEAST_AREA)))
+
+    def add_masks(self, network: Network, features: Features, labels: Tensor, valid: Tensor, least_area: int) -> None:
+        """Masks from one point in each object, and from its box."""
+        objects = choose(labels, valid, ASKED, least_area)
+        if len(objects):
+            for name, box in (("point_iou", False), ("box_iou", True)):
+                answer = next(ask(network, features["embedding"], objects, rounds=1, box=box))
+                self._ious.setdefault(name, []).append(answer.iou.cpu())
+
+    def figures(self) -> dict[str, float]:
+        """Mean losses; ``pq``, ``mean_iou``, ``completeness``, ``purity`` and so on; ``point_iou`` and
+        ``box_iou``, the mean IoU of masks from a point and from a box.
+        """  # noqa: D205
+        figures = {name: float(np.mean(values)) for name, values in self._losses.items()}
+        if self._tallies:
+            whole = self._tallies[0]
+            parts = Tally(*(np.stack([getattr(one, n) for one in self._tallies]).sum(0) for n in vars(whole)))
+            figures |= {name: float(value.squeeze()) for name, value in parts.scores().items()}
+        figures |= {name: float(torch.cat(values).mean()) for name, values in self._ious.items()}
+        return {name: value for name, value in figures.items() if math.isfinite(value)}
