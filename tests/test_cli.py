@@ -40,8 +40,8 @@ def test_version() -> None:
 
 def test_the_commands() -> None:
     assert list(COMMANDS) == [
-        "segment", "preprocess", "info", "demo", "simulate", "evaluate", "inject", "compare", "train", "fetch", "export",
-        "report", "bench",
+        "segment", "preprocess", "info", "demo", "simulate", "evaluate", "inject", "compare", "train", "fetch",
+        "export", "report", "bench",
     ]  # fmt: skip
     text = invoke("--help").stdout
     assert all(name in text for name in COMMANDS)
