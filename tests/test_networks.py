@@ -38,7 +38,7 @@ def test_configurations_survive_json(name: str) -> None:
         (lambda: TinyEncoder((8,), (1,)), "at least 2"),
         (lambda: TinyEncoder((8, 8), (1, -1)), "not negative"),
         (lambda: TinyEncoder((8, 8), (1, 1), kernel=4), "odd"),
-        (lambda: TinyEncoder((8, 8), (1, 1), block="swin"), "inverted or plain"),
+        (lambda: TinyEncoder((8, 8), (1, 1), block="swin"), "fused or inverted"),
         (lambda: TinyEncoder((8, 8), (1, 1), first_stride=3), "2 or 4"),
         (lambda: VitEncoder(64, 2, 3, ()), "multiple of heads"),
         (lambda: VitEncoder(64, 2, 2, (2,)), "within the 2 blocks"),

@@ -50,7 +50,7 @@ def influence(encoder: TinyEncoder) -> int:
     [
         SMALL,
         TinyEncoder((8, 12), (0, 2), refine=2, kernel=5),
-        TinyEncoder((8, 12, 16), (2, 1, 1), block="plain", expansion=1, first_stride=4),
+        TinyEncoder((8, 12, 16), (2, 1, 1), block="fused", expansion=1, first_stride=4),
         TinyEncoder((8, 12, 16), (1, 1, 1), refine=0, attention_window=2),
         TinyEncoder(),
     ],

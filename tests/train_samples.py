@@ -20,7 +20,6 @@ class Skies:
     size: int = 64
     objects: int = 6
 
-    together = 1
     bands = ("F160W", "F850LP", "F606W")
 
     def sample(self, index: int, size: int, seed: int) -> Sample:

@@ -53,7 +53,7 @@ class TinyEncoder:
     refine : int
         Blocks at each stride on the way up.
     block : str
-        ``inverted``: pointwise, depthwise, pointwise; ``plain``: two convolutions of all channels.
+        ``fused``: a convolution of all channels, and a pointwise one; ``inverted``: pointwise, depthwise, pointwise.
     expansion : int
         Inner channels of a block for each of its own.
     kernel : int
@@ -78,8 +78,8 @@ class TinyEncoder:
             raise ValueError(f"widths={self.widths}, blocks={self.blocks}: must be as many, and at least 2")
         if min(*self.widths, self.expansion) < 1 or min(*self.blocks, self.refine, self.attention_window) < 0:
             raise ValueError("widths and expansion must be positive; blocks, refine and attention_window not negative")
-        if self.block not in ("inverted", "plain"):
-            raise ValueError(f"block={self.block!r}: must be inverted or plain")
+        if self.block not in ("fused", "inverted"):
+            raise ValueError(f"block={self.block!r}: must be fused or inverted")
         if self.first_stride not in (2, 4):
             raise ValueError(f"first_stride={self.first_stride}: must be 2 or 4")
         if self.kernel % 2 == 0:

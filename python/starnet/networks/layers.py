@@ -13,13 +13,17 @@ def convolution(inside: int, outside: int, kernel: int, *, stride: int = 1, grou
     )
 
 
-class Plain(nn.Module):
-    """Two convolutions, and the input added (He et al. 2016, arXiv:1512.03385)."""
+class Fused(nn.Module):
+    """A convolution that widens, a pointwise one that narrows, and the input added (Tan & Le 2021, arXiv:2104.00298).
+
+    It sees as far as an inverted residual, half as far as two convolutions; on CPUs it does several times the
+    operations of depthwise ones in a second, and in 8 bits more yet.
+    """
 
     def __init__(self, width: int, expansion: int, kernel: int) -> None:
         super().__init__()
         self.widen = convolution(width, width * expansion, kernel)
-        self.narrow = convolution(width * expansion, width, kernel)
+        self.narrow = convolution(width * expansion, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Of the same shape."""
@@ -42,4 +46,4 @@ class InvertedResidual(nn.Module):
         return x + self.narrow(inner)  # type: ignore[no-any-return]
 
 
-BLOCKS: dict[str, type[Plain] | type[InvertedResidual]] = {"plain": Plain, "inverted": InvertedResidual}
+BLOCKS: dict[str, type[Fused] | type[InvertedResidual]] = {"fused": Fused, "inverted": InvertedResidual}

@@ -46,7 +46,7 @@ def _encoded(config: TinyEncoder, level: int, span: Span, *, attention: bool = F
 
 
 def _through(config: TinyEncoder, blocks: int, span: Span) -> Span:
-    by = blocks * (config.kernel // 2) * (2 if config.block == "plain" else 1)
+    by = blocks * (config.kernel // 2)
     return span[0] - by, span[1] + by
 
 

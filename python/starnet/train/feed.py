@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from starnet import _core
 from starnet.errors import StarnetError
-from starnet.train.samples import Sample, Source
+from starnet.train.samples import LANES, Sample, Source
 
 Batch = dict[str, Tensor]
 #: Bits, centres and distances that an instance head learns, ``(3, ny, nx)`` float32, from labels ``(ny, nx)``.
@@ -25,6 +25,7 @@ Augment = Callable[[Batch, torch.Generator], Batch]
 Arrays = dict[str, NDArray[Any]]
 
 _VALIDATION = 0x5EED  # keeps the validation's samples apart from the training's
+_STRETCH = 4096  # samples of a row after which it goes on behind the others
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,10 @@ class Feed:
         StarnetError
             If a sample cannot be made.
         """
-        length = self.stretch
-        skipped = first % length
         loader = DataLoader(
-            _Stretches(self, rank, world),
+            _Batches(self, rank, world),
             batch_size=None,
-            sampler=count(first // length),
+            sampler=count(first),
             num_workers=self.workers,
             collate_fn=_as_it_is,
             multiprocessing_context="spawn" if self.workers else None,
@@ -97,23 +96,16 @@ class Feed:
             # Its own: the loader would draw from the generator that the training draws from.
             generator=torch.Generator(),
         )
-        for batches in loader:
-            if isinstance(batches, StarnetError):
-                raise batches
-            for arrays in batches[skipped:]:
-                yield _tensors(arrays)
-            skipped = 0
+        for arrays in loader:
+            if isinstance(arrays, StarnetError):
+                raise arrays
+            yield _tensors(arrays)
 
     def validation(self, samples: int) -> list[Batch]:
         """The first samples of the source with another seed, as they are, in batches."""
         feed = replace(self, augment=None, samples=None, workers=0, seed=self.seed ^ _VALIDATION)
         parts = [range(i, min(i + self.batch, samples)) for i in range(0, samples, self.batch)]
         return [_tensors(feed.make(list(part))) for part in parts]
-
-    @property
-    def stretch(self) -> int:
-        """Batches in a row that one process makes, as they share work."""
-        return max(1, -(-self.source.together // self.batch))
 
     def make(self, indices: list[int]) -> Arrays:
         """A batch of samples, given by their numbers."""
@@ -130,22 +122,31 @@ class Feed:
 
 
 @dataclass(frozen=True)
-class _Stretches(Dataset[Any]):
-    """Lists of the batches that one process makes in a row."""
+class _Batches(Dataset[Any]):
+    """The batches of one of several devices, by their numbers.
+
+    A batch after the other is of another of its `LANES` rows of samples, so that they are of several fields: and where
+    the number of processes divides that of rows, each row is made by one process.
+    """
 
     feed: Feed
     rank: int
     world: int
 
-    def __getitem__(self, number: int) -> list[Arrays] | StarnetError:
-        feed, length = self.feed, self.feed.stretch
-        first = (number * self.world + self.rank) * length * feed.batch
-        starts = range(first, first + length * feed.batch, feed.batch)
-        indices = [[i if feed.samples is None else i % feed.samples for i in range(s, s + feed.batch)] for s in starts]
+    def __getitem__(self, number: int) -> Arrays | StarnetError:
         try:
-            return [feed.make(one) for one in indices]
+            return self.feed.make([self._index(number, place) for place in range(self.feed.batch)])
         except StarnetError as error:
             return error  # raised in a worker, it would come back as a traceback
+
+    def _index(self, number: int, place: int) -> int:
+        feed = self.feed
+        if feed.samples is not None:
+            return ((number * self.world + self.rank) * feed.batch + place) % feed.samples
+        turn, row = divmod(number, LANES)
+        row, rows = row * self.world + self.rank, LANES * self.world
+        stretch, along = divmod(turn * feed.batch + place, _STRETCH)
+        return (stretch * rows + row) * _STRETCH + along
 
 
 def _stack(samples: list[Sample], targets: Targets | None = None) -> Arrays:

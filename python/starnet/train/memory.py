@@ -143,9 +143,8 @@ def _tiny(config: TinyEncoder, size: int, *, keep: bool) -> int:
     total, largest = 0, 0
     for level, (width, blocks) in enumerate(zip(config.widths, config.blocks, strict=True)):
         pixels = (size // (config.first_stride << level)) ** 2
-        inner = width * config.expansion if config.block == "inverted" else width
-        # A block keeps inputs of three convolutions, normalisations and activation functions.
-        one = pixels * (2 * width + 4 * inner)
+        # A block keeps the inputs of its convolutions, normalisations and activation functions.
+        one = pixels * width * (2 + (4 if config.block == "inverted" else 2) * config.expansion)
         total += one * (blocks + config.refine) + 6 * pixels * width
         largest = max(largest, one)
     return (total if keep else 0) + 2 * largest + 3 * size * size

@@ -94,16 +94,20 @@ def drawn_box(rng: np.random.Generator, shape: tuple[int, int], size: int, seen:
     return box
 
 
+#: Rows of samples that a training goes along at once.
+LANES = 4
+
+
 class Source(Protocol):
-    """Samples without end, each a function of its number and a seed: whoever asks, in whatever order."""
+    """Samples without end, each a function of its number and a seed: whoever asks, in whatever order.
+
+    Samples in a row may share the work of making them. Feeds ask for those of `LANES` rows in turn, so a source holds
+    what so many samples of a row share.
+    """
 
     @property
     def bands(self) -> tuple[str, ...]:
         """Names of the bands, in the order of a sample's planes."""
-
-    @property
-    def together(self) -> int:
-        """How many samples in a row share the work of making them: best made by one process."""
 
     def sample(self, index: int, size: int, seed: int) -> Sample:
         """Make a sample.

@@ -28,7 +28,7 @@ from starnet.simulate.population import draw
 from starnet.splits import AreaSplit
 from starnet.tiles import Box
 from starnet.train.correlation import correlation, power
-from starnet.train.samples import Bools, Float32, Sample, drawn_box
+from starnet.train.samples import LANES, Bools, Float32, Sample, drawn_box
 from starnet.train.sources.maps import in_part
 from starnet.train.sources.simulated import Scene
 
@@ -88,11 +88,6 @@ class Injected:
         """Those of the mosaic."""
         return self.target.recipe.bands
 
-    @property
-    def together(self) -> int:
-        """The crops of one field."""
-        return self.crops_per_field
-
     @cached_property
     def painter(self) -> Painter:
         """Paints the sources, as deep as the mosaic is."""
@@ -123,8 +118,9 @@ class Injected:
         """See `Source.sample`."""
         key = seed, index // self.crops_per_field
         if key not in self._held:
-            self._held.clear()
             self._held[key] = self._make(*key)
+            if len(self._held) > LANES:
+                self._held.pop(next(iter(self._held)))
         scene = self._held[key]
         rng = np.random.default_rng([seed, index])
         shape = scene.labels.shape

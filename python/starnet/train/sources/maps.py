@@ -58,11 +58,6 @@ class Mapped:
         """Those of the mosaic."""
         return self.recipe.bands
 
-    @property
-    def together(self) -> int:
-        """Crops share nothing."""
-        return 1
-
     def within(self, split: AreaSplit | None = None, part: str = "") -> Mapped:
         """The same, cropped inside the squares of a part of a split; None for no change.
 

@@ -46,12 +46,6 @@ class Several:
         """Those of the first source."""
         return self.sources[0].bands
 
-    @property
-    def together(self) -> int:
-        """As many as hold what the sources share each."""
-        counts = np.bincount(self._turns)
-        return max(-(-one.together * len(self._turns) // int(n)) for one, n in zip(self.sources, counts, strict=True))
-
     @cached_property
     def _turns(self) -> NDArray[np.int64]:
         """Whose turn it is: the source that is furthest behind its share."""

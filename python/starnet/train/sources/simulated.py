@@ -23,11 +23,9 @@ from starnet.mosaic import ArrayMosaic
 from starnet.recipe import Preprocessed, Recipe
 from starnet.simulate import Field, Preset, load_preset, to_yaml
 from starnet.splits import SimulatedSplit
-from starnet.train.samples import Bools, Float32, Int32, Sample, drawn_box
+from starnet.train.samples import LANES, Bools, Float32, Int32, Sample, drawn_box
 from starnet.train.sources.spikes import without_spikes
 
-#: Fields that are held in memory.
-_HELD = 4
 #: Changes with the rules of `Scene.of`: fields that were kept by others are not taken.
 _RULES = 2
 #: Fields of a preset alone have seeds from here on: those of splits are smaller.
@@ -115,11 +113,6 @@ class Simulated:
         """Those of the preset."""
         return tuple(band.name for band in self.preset.bands)
 
-    @property
-    def together(self) -> int:
-        """The crops of one field."""
-        return self.crops_per_field
-
     def field_seed(self, index: int, seed: int) -> int:
         """Seed of the field that a sample is cut from."""
         number = index // self.crops_per_field
@@ -148,7 +141,7 @@ class Simulated:
                 self._keep(path, kept)
             scene = Scene(kept["image"].astype(np.float32), kept["labels"], kept["ignore"])
         self._held[seed] = scene
-        if len(self._held) > _HELD:
+        if len(self._held) > LANES:
             self._held.popitem(last=False)
         return scene
 
