@@ -14,6 +14,8 @@ import yaml
 from astropy.table import Table
 from typer.testing import CliRunner, Result
 
+import starnet
+from network_samples import network
 from starnet.cli import app
 from starnet.compare import compare, programs
 from starnet.compare.comparison import choose_methods
@@ -24,6 +26,7 @@ from starnet.compare.scenes import Scene, simulated_scene
 from starnet.compare.tuning import judge, tune
 from starnet.errors import StarnetError
 from starnet.evaluate import evaluate
+from starnet.networks.checkpoints import save
 from starnet.outputs.segmentation_map import read_segmentation_map
 from starnet.splits import SimulatedSplit, save_split
 
@@ -130,6 +133,19 @@ def test_methods_find_most_of_a_field(scene: Scene, tmp_path: Path) -> None:
         scores = judge(scene, method.label(method.prepare(scene, tmp_path), settings)).scores()
         assert scores["completeness"] > 0.7, method.name
         assert scores["ap50"] > 0.2, method.name
+
+
+def test_a_network_is_compared_by_its_instance_head(scene: Scene, tmp_path: Path) -> None:
+    save(network("tiny"), tmp_path / "mine.safetensors")
+    ours = OurModel(str(tmp_path / "mine.safetensors"))
+    assert ours.name == "mine.safetensors"
+    assert ours.version.startswith(f"starnet {starnet.__version__}, weights ")
+    assert list(ours.grid) == list(ours.defaults)
+    labels = ours.label(ours.prepare(scene, tmp_path), ours.defaults)
+    assert labels.shape == (192, 256)
+    save(network("vit_test"), tmp_path / "headless.safetensors")
+    with pytest.raises(StarnetError, match=r"headless\.safetensors has no instance head"):
+        OurModel(str(tmp_path / "headless.safetensors"))
 
 
 def test_sep_holds_what_a_low_threshold_finds_and_leaves_its_limits_as_they_were(

@@ -52,7 +52,11 @@ Methods = Annotated[
 ]
 Models = Annotated[
     list[str],
-    typer.Option("--model", metavar="NAME", help="Our model; may be repeated. The others are compared with the first."),
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Ours, as of `starnet segment`; may be repeated. The others are compared with the first.",
+    ),
 ]
 Grids = Annotated[
     Path | None,

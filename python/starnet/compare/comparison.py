@@ -116,7 +116,7 @@ def choose_methods(names: Sequence[str] | None, models: Sequence[str]) -> tuple[
     names : sequence of str or None
         Of other programs; all that are installed by default.
     models : sequence of str
-        Of `starnet.models`; the first is what the others are compared with.
+        As after ``--model`` of `starnet segment`; the first is what the others are compared with.
 
     Raises
     ------

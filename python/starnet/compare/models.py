@@ -10,33 +10,53 @@ from starnet import __version__
 from starnet.compare.methods import Grid, Labels, Settings
 from starnet.compare.scenes import Scene
 from starnet.errors import StarnetError
-from starnet.models import MODELS
+from starnet.models import Backend, Classical, Dense, NetworkOptions, open_backend
 from starnet.mosaic import Mosaic
 from starnet.outputs.segmentation_map import read_segmentation_map
 from starnet.pipeline import segment
 from starnet.recipe import Recipe
 
-#: What is tried of the models that have something to be tuned.
-GRIDS: dict[str, Grid] = {
-    "classical": {
-        "threshold": [3.0, 3.5, 4.0],
-        "kernel_fwhm": [1.5, 2.5, 4.0],
-        "min_area": [8, 12],
-        "deblend_contrast": [0.002, 0.01],
-    }
+#: What is tried of `classical`, and of networks with an instance head: as many settings as of every other method.
+CLASSICAL_GRID: Grid = {
+    "threshold": [3.0, 3.5, 4.0],
+    "kernel_fwhm": [1.5, 2.5, 4.0],
+    "min_area": [8, 12],
+    "deblend_contrast": [0.002, 0.01],
+}
+HEAD_GRID: Grid = {
+    "foreground_threshold": [0.4, 0.5, 0.6],
+    "centre_threshold": [0.2, 0.3, 0.45, 0.6],
+    "min_area": [5, 8, 12],
 }
 
 
 class OurModel:
-    """One of `starnet.models.MODELS`, on one thread, catalog and pictures included."""
+    """A model of ours on one thread, catalog and pictures included.
 
-    def __init__(self, name: str) -> None:
-        if name not in MODELS:
-            raise StarnetError(f"model {name!r} is unknown: choose one of {', '.join(MODELS)}")
-        self.name = name
+    Parameters
+    ----------
+    model : str
+        As after ``--model`` of `starnet segment`: ``classical``, or a network with an instance head.
+
+    Raises
+    ------
+    StarnetError
+        If there is no such model, or nothing of it could be tuned.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.name = Path(model).name
         self.version = f"starnet {__version__}"
-        self.grid: Grid = GRIDS.get(name, {})
-        defaults = {key: one.default for key, one in inspect.signature(MODELS[name]).parameters.items()}
+        self.model: str | Backend = model
+        self.grid: Grid = CLASSICAL_GRID
+        make: Any = Classical
+        if model != "classical":
+            self.model = open_backend(model, NetworkOptions(device="cpu", threads=1))
+            if not self.model.config.instance_head:
+                raise StarnetError(f"model {model} has no instance head, without which there is nothing to compare yet")
+            self.version += f", weights {self.model.fingerprint[:12]}"
+            self.grid, make = HEAD_GRID, Dense
+        defaults = {key: one.default for key, one in inspect.signature(make).parameters.items()}
         self.defaults: Settings = {key: defaults[key] for key in self.grid}
 
     def prepare(self, scene: Scene, scratch: Path) -> Any:
@@ -50,7 +70,7 @@ class OurModel:
         result = segment(
             scene.inputs,
             scratch / "run",
-            model=self.name,
+            model=self.model,
             mode="direct",
             recipe=scratch / "recipe.yaml",
             threads=1,

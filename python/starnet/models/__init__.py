@@ -5,8 +5,9 @@ from __future__ import annotations
 from starnet.masks import Decoded
 from starnet.models.backend import Backend, Embedding
 from starnet.models.base import Drawn, Engine, Mapper, Maps, Model, Splitter, Staged
-from starnet.models.choice import MODELS, NetworkOptions, get_model
+from starnet.models.choice import MODELS, NetworkOptions, get_model, open_backend
 from starnet.models.classical import Classical
+from starnet.models.dense import Dense
 from starnet.models.network_engine import NetworkEngine
 from starnet.models.prompted import Prompted
 
@@ -15,6 +16,7 @@ __all__ = [
     "Backend",
     "Classical",
     "Decoded",
+    "Dense",
     "Drawn",
     "Embedding",
     "Engine",
@@ -27,4 +29,5 @@ __all__ = [
     "Splitter",
     "Staged",
     "get_model",
+    "open_backend",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +85,7 @@ def get_model(
                 raise StarnetError(f"model {model} has no network: leave --{name} out, or choose another --model")
         return _made(MODELS[model], f"model {model}", parameters)
     names = [band.name for band in mosaic.bands]
-    backend = _backend(model, options, names) if isinstance(model, str | Path) else model
+    backend = open_backend(model, options, names) if isinstance(model, str | Path) else model
     prompts = options.prompts or ("head" if backend.config.instance_head else "peaks")
     name = f"model {backend.config.name} with --prompts {prompts if isinstance(prompts, str) else 'of a table'}"
     if prompts in ("head", "centres") and not backend.config.instance_head:
@@ -128,7 +128,25 @@ def _explained(name: str) -> Iterator[None]:
         raise StarnetError(f"{name}: {error}") from error
 
 
-def _backend(model: str | Path, options: NetworkOptions, bands: list[str]) -> Backend:
+def open_backend(
+    model: str | Path, options: NetworkOptions = NetworkOptions(), bands: Sequence[str] | None = None
+) -> Backend:
+    """What runs a network.
+
+    Parameters
+    ----------
+    model : str or Path
+        One of `starnet.networks.NETWORKS`, a file of weights, or a bundle's folder.
+    options : NetworkOptions
+        Of which checkpoint, device and threads are used.
+    bands : sequence of str, optional
+        What the images have, for a bundle to check.
+
+    Raises
+    ------
+    StarnetError
+        If there is no such network, its weights are missing, or what runs it is.
+    """
     # `--model tiny` is the network whatever folder lies here; `--model tiny/` is the folder.
     if model not in NETWORKS and Path(model).is_dir():
         if options.checkpoint is not None:

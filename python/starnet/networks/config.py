@@ -64,10 +64,10 @@ class TinyEncoder:
         Cells of the coarsest stride on a side within which tokens attend to each other; 0 for none.
     """
 
-    widths: tuple[int, ...] = (16, 32, 48, 64, 96)
-    blocks: tuple[int, ...] = (1, 2, 2, 2, 2)
+    widths: tuple[int, ...] = (16, 32, 64, 96, 128)
+    blocks: tuple[int, ...] = (1, 2, 2, 2, 1)
     refine: int = 1
-    block: str = "inverted"
+    block: str = "fused"
     expansion: int = 2
     kernel: int = 3
     first_stride: int = 2
