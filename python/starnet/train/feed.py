@@ -25,6 +25,7 @@ Augment = Callable[[Batch, torch.Generator], Batch]
 Arrays = dict[str, NDArray[Any]]
 
 _VALIDATION = 0x5EED  # keeps the validation's samples apart from the training's
+_AHEAD = 16  # batches that a process makes in advance
 _STRETCH = 4096  # samples of a row after which it goes on behind the others
 
 
@@ -90,6 +91,8 @@ class Feed:
             batch_size=None,
             sampler=count(first),
             num_workers=self.workers,
+            # A new field takes seconds: batches are there to learn from meanwhile.
+            prefetch_factor=_AHEAD if self.workers else None,
             collate_fn=_as_it_is,
             multiprocessing_context="spawn" if self.workers else None,
             worker_init_fn=_start,
