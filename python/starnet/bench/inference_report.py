@@ -18,9 +18,9 @@ from starnet.bench.race import Entry, Result
 from starnet.bench.report import console_of, head, rate
 
 _LEGEND = (
-    "Outputs are compared before they are timed; ms: medians of rounds in one process, of a call on the whole window or "
-    "of all prompts.\nx: medians of the ratios of the same round, in parentheses those of CPU seconds, which other work "
-    "on the machine does not touch.\n* another definition, compared in number of masks alone."
+    "Outputs are compared before they are timed; ms: medians of rounds in one process, of a call on a window or "
+    "all prompts.\nx: medians of the ratios of the same round, in parentheses those of CPU seconds, which other "
+    "work on the machine does not touch.\n* another definition, compared in number of masks alone."
 )
 _PEERS = (EAGER, COMPILED, GENERATOR)
 
@@ -31,8 +31,8 @@ def print_inference(found: Inference, file: IO[str] | None = None) -> None:
     for line in head(found):
         console.print(escape(line), soft_wrap=True)
     console.print(
-        f"threads   {found.threads}: ONNX Runtime (within an operator; one operator at a time; threads sleep while they "
-        "wait), torch and OpenMP, and 'starnet segment'",
+        f"threads   {found.threads}: ONNX Runtime (within an operator; one operator at a time; threads sleep while "
+        "they wait), torch and OpenMP, and 'starnet segment'",
         soft_wrap=True,
     )
     for name, device in found.devices.items():

@@ -83,8 +83,7 @@ def head_case(subject: Subject, tile: Tile, note: Note, *, compiles: bool) -> Ca
 def automatic_case(subject: Subject, tile: Tile, side: int, note: Note) -> Case | None:
     """Masks of everything: our grid of prompts beside SAM's own generator, `side` points on a side of the window.
 
-    The generator sees the same pixels in 8 bits. It is another definition: its grid is that of the window and not of the
-    mosaic, and it does without the removal of small holes here, as we do.
+    The generator sees the same pixels in 8 bits. It is another definition: its grid is the window's, not the mosaic's.
     """
     shown = tile.preprocessed
     ny, nx = shown.box.shape
@@ -139,7 +138,10 @@ def differ(ours: Any, theirs: Any) -> str | None:
 def compiler(device: str) -> str | None:
     """Why `torch.compile` does not work here; None if it does."""
     import torch
+    from torch._dynamo import config
 
+    if config.disable:  # then it returns what it was given
+        return "TORCH_COMPILE_DISABLE is set"
     try:
         torch.compile(lambda x: torch.sin(x) + 1)(torch.zeros(8, device=device))
     except Exception as error:  # whatever a missing compiler leads to
@@ -202,8 +204,6 @@ def compiled(backend: Any, parts: Sequence[str]) -> Any:
     """The same backend with these parts of its network compiled, for the shapes that they see first."""
     import torch
 
-    # Compiled code is kept by function, not by network, and after eight kinds of input no more is made.
-    torch._dynamo.reset()
     made = copy(backend)
     made.network = copy(backend.network)
     for part in parts:
@@ -281,6 +281,11 @@ def network_cases(
     note: Note,
 ) -> Iterator[Case]:
     """Those of `operations` that the network has."""
+    if compiles:
+        import torch
+
+        # Compiled code is kept by function, not by network, and after eight kinds of input no more is made.
+        torch._dynamo.reset()
     if "encoder" in operations:
         yield encoder_case(subject, tile, note, compiles=compiles)
     if "head" in operations and subject.session.config.instance_head:

@@ -18,7 +18,7 @@ Images = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[IMAGE]",
-        help="Image to work on, as for 'starnet segment', or with --inference one a band; without one, pixels are made.",
+        help="Image to work on, as for 'starnet segment', with --inference one a band; without one, pixels are made.",
         show_default=False,
     ),
 ]
