@@ -37,6 +37,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(inference, "QUICK", effort)
     monkeypatch.setattr(inference, "PROMPTS", (1, 5))
     monkeypatch.setattr(inference, "compiler", lambda device: "none in this test")
+    monkeypatch.setattr(inference, "expected_rates", list)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     threads = torch.get_num_threads()
     yield
@@ -62,10 +63,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_parts_automatic_masks_and_the_whole_command(
-    files: list[str], weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inference, "expected_rates", list)
+def test_parts_automatic_masks_and_the_whole_command(files: list[str], weights: Path, tmp_path: Path) -> None:
     file = tmp_path / "inference.json"
     result = invoke(*files, "--inference", "--model", weights, "--threads", 1, "--quick", "--json", file)
     assert result.exit_code == 0, result.output
@@ -107,11 +105,10 @@ def test_another_network_is_a_disagreement(files: list[str], weights: Path, monk
         made = plain(*arguments, **options)
         assert made.torch is not None
         with torch.no_grad():
-            made.torch.network.image_encoder.neck[0].weight *= 1.1
+            made.torch.network.image_encoder.neck[3].weight *= 1.1
         return made
 
     monkeypatch.setattr(inference, "subject", other)
-    monkeypatch.setattr(inference, "expected_rates", list)
     result = invoke(*files, "--inference", "--model", weights, "--threads", 1, "--op", "encoder")
     assert result.exit_code == 1
     assert "disagree: the largest difference is" in result.stderr
@@ -171,6 +168,7 @@ def test_rates_are_operations_over_peak() -> None:
 
 def test_expected_rates_are_marked(monkeypatch: pytest.MonkeyPatch, files: list[str], weights: Path) -> None:
     monkeypatch.setattr(arithmetic, "LISTED", ("tiny", "vit_b"))
+    monkeypatch.setattr(inference, "expected_rates", arithmetic.expected_rates)
     result = invoke(*files, "--inference", "--model", weights, "--threads", 1, "--op", "encoder")
     assert (
         "By arithmetic, not measured: operations and bytes in float16 over 0.4 of the published peaks" in result.output
