@@ -95,6 +95,7 @@ def automatic_case(subject: Subject, tile: Tile, side: int, note: Note) -> Case 
     def ours() -> Any:
         return engine.resolve(engine.draw(moved, moved.box, (ny, nx)), (ny, nx))
 
+    side = -(-min(ny, nx) // prompting.grid_spacing)  # as many of its points as of ours
     generate = _generator(subject, tile.image, side, note)
     if generate is None:
         return None
