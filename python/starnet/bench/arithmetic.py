@@ -143,7 +143,7 @@ def _counted(call: Any) -> Cost:
     from torch.utils._pytree import tree_leaves
     from torch.utils.flop_counter import FlopCounterMode
 
-    class Traffic(TorchDispatchMode):
+    class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Numbers read and written by operators that are no views."""
 
         numbers = 0
@@ -157,6 +157,6 @@ def _counted(call: Any) -> Cost:
 
     with FlopCounterMode(display=False) as flops:
         call()
-    with Traffic() as traffic:
+    with Traffic() as traffic:  # type: ignore[no-untyped-call]
         call()
     return Cost(float(flops.get_total_flops()), float(_BYTES * traffic.numbers))
