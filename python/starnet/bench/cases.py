@@ -140,6 +140,8 @@ class Case:
         What is to be reached.
     least : int
         Side in pixels of the smallest crop that slow peers are timed on.
+    prompts : int
+        That a call answers.
     """
 
     operation: str
@@ -149,6 +151,7 @@ class Case:
     peers: tuple[Contender, ...]
     targets: tuple[Target, ...] = ()
     least: int = 64
+    prompts: int = 0
 
     def crop(self, side: int | None) -> Array:
         """The middle `side` x `side` pixels, or all of them."""

@@ -67,6 +67,8 @@ class Entry:
         In each round.
     rounds : list of float
         Seconds a call, one figure a round.
+    cpu : list of float
+        CPU seconds a call of all threads of the process, one figure a round: work of other processes is not in them.
     extra_memory : int or None
         Bytes by which resident memory grew in the first call. A hint: memory that earlier calls left with the
         allocator is not seen, and libraries that are imported in the call are. Inputs and ``out`` existed before.
@@ -83,6 +85,7 @@ class Entry:
     crop: list[int] | None = None
     calls: int = 1
     rounds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     extra_memory: int | None = None
     ours_is_faster: float | None = None
 
@@ -206,10 +209,11 @@ def _race(entered: Sequence[_Entered], effort: Effort) -> None:
         for _ in range(max(effort.fewest, min(effort.rounds, int(effort.patience / turn)))):
             for one in entered:
                 call, calls = one.call, one.entry.calls
-                start = time.perf_counter()
+                start, busy = time.perf_counter(), time.process_time()
                 for _ in range(calls):
                     call()
                 one.entry.rounds.append((time.perf_counter() - start) / calls)
+                one.entry.cpu.append((time.process_time() - busy) / calls)
 
 
 def _timed(call: Call) -> float:

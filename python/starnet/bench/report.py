@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -15,6 +15,9 @@ from starnet.atomic import replacing
 from starnet.bench.comparison import Comparison
 from starnet.bench.race import Entry, Result
 
+if TYPE_CHECKING:
+    from starnet.bench.inference import Inference
+
 _WIDTH = 200  # where there is no terminal to fit into
 _LEGEND = (
     "Mpix/s: medians of rounds in one process. x best, x scipy: medians of the ratios of the same round; of the peers "
@@ -24,7 +27,7 @@ _LEGEND = (
 )
 
 
-def write_json(comparison: Comparison, path: Path) -> None:
+def write_json(comparison: Comparison | Inference, path: Path) -> None:
     """Write everything that was measured."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(comparison.document(), indent=1) + "\n", encoding="utf-8")
@@ -32,10 +35,8 @@ def write_json(comparison: Comparison, path: Path) -> None:
 
 def print_comparison(comparison: Comparison, file: IO[str] | None = None) -> None:
     """Print the table, what was missing, and what was measured on."""
-    console = Console(file=file, highlight=False)
-    if not console.is_terminal:
-        console = Console(file=file, highlight=False, width=_WIDTH)
-    for line in _head(comparison):
+    console = console_of(file)
+    for line in head(comparison):
         console.print(escape(line), soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("operation")
@@ -65,7 +66,14 @@ def print_comparison(comparison: Comparison, file: IO[str] | None = None) -> Non
         console.print(line, markup=False, soft_wrap=True)
 
 
-def _head(comparison: Comparison) -> list[str]:
+def console_of(file: IO[str] | None) -> Console:
+    """As wide as a terminal, or wide enough for the tables."""
+    console = Console(file=file, highlight=False)
+    return console if console.is_terminal else Console(file=file, highlight=False, width=_WIDTH)
+
+
+def head(comparison: Comparison | Inference) -> list[str]:
+    """What was measured, and on what."""
     machine, versions = comparison.machine, comparison.versions
     present = ", ".join(f"{name} {number}" for name, number in versions.items() if number is not None)
     absent = ", ".join(name for name, number in versions.items() if number is None)
@@ -94,11 +102,11 @@ def _row(comparison: Comparison, result: Result) -> list[str]:
     return [
         escape(result.case.name),
         str(result.threads),
-        _rate(result.ours.rate),
-        "" if best is None or best.ours_is_faster is None else _rate(best.ours_is_faster),
-        "" if scipy is None else _rate(scipy),
+        rate(result.ours.rate),
+        "" if best is None or best.ours_is_faster is None else rate(best.ours_is_faster),
+        "" if scipy is None else rate(scipy),
         ", ".join(str(target) for target, _, _ in judged),
-        ", ".join("[green]yes[/]" if met else f"[red]no: {_rate(ratio)}[/]" for _, ratio, met in judged),
+        ", ".join("[green]yes[/]" if met else f"[red]no: {rate(ratio)}[/]" for _, ratio, met in judged),
         "; ".join(peers),
     ]
 
@@ -118,8 +126,9 @@ def _peer(entry: Entry, result: Result) -> str:
     if result.threads > 1 and entry.threads == 1:
         mark += "¹"
     name = entry.function if entry.library == "numpy" else entry.library
-    return f"{escape(name)} {_rate(entry.rate)}{mark}"
+    return f"{escape(name)} {rate(entry.rate)}{mark}"
 
 
-def _rate(value: float) -> str:
+def rate(value: float) -> str:
+    """Three digits."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -12,11 +12,13 @@ from typing import Annotated
 
 import typer
 
-Image = Annotated[
-    str | None,
+from starnet.errors import StarnetError
+
+Images = Annotated[
+    list[str] | None,
     typer.Argument(
         metavar="[IMAGE]",
-        help="Image to work on, as for 'starnet segment'; without one, 2048 x 2048 pixels are made.",
+        help="Image to work on, as for 'starnet segment', with --inference one a band; without one, pixels are made.",
         show_default=False,
     ),
 ]
@@ -26,7 +28,7 @@ Operations = Annotated[
         "--op",
         metavar="OP",
         help="Operation to compare; may be repeated: median, rolling, percentiles, background, normalize, stack, "
-        "tiles, fits, label, watershed, catalog, chain.",
+        "tiles, fits, label, watershed, catalog, chain; with --inference: encoder, head, decoder, automatic, segment.",
         show_default="all",
     ),
 ]
@@ -54,14 +56,40 @@ Threads = Annotated[
     typer.Option(
         metavar="N",
         help="Threads of StarNet and of the peers that have threads: a number, or 'all'.",
-        show_default="1, then all cores",
+        show_default="1, then all cores; all cores with --inference",
+    ),
+]
+Inference = Annotated[
+    bool,
+    typer.Option("--inference", help="Networks: ONNX Runtime beside torch, and 'starnet segment' as a whole."),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME|FILE|FOLDER",
+        help="With --inference: tiny, vit_b, vit_l or vit_h with random weights, a file of weights, or the folder of a "
+        "bundle; may be repeated.",
+        show_default="tiny",
+        rich_help_panel="Networks (--inference)",
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="With --inference: 'cpu', 'cuda', 'cuda:1', 'tensorrt', or 'auto': a GPU where there is one.",
+        show_default="auto",
+        rich_help_panel="Networks (--inference)",
     ),
 ]
 
 
 def bench(
-    image: Image = None,
+    images: Images = None,
     *,
+    inference: Inference = False,
+    models: Models = None,
+    device: Device = None,
     operations: Operations = None,
     sizes: Sizes = None,
     quick: Quick = False,
@@ -74,6 +102,18 @@ def bench(
     Results are compared before they are timed; a result that differs from that of a peer of the same definition is an
     error, exit code 1.
     """
+    command = shlex.join(["starnet", *sys.argv[1:]])
+    if inference:
+        if sizes or plot is not None:
+            raise StarnetError(f"{'--size' if sizes else '--plot'} is for filters: leave it out with --inference")
+        _bench_networks(
+            images or [], operations, models or ["tiny"], device or "auto", threads, json, command, quick=quick
+        )
+        return
+    if models or device is not None:
+        raise StarnetError(f"{'--model' if models else '--device'} is for networks: add --inference")
+    if images and len(images) > 1:
+        raise StarnetError(f"{len(images)} images: give one, or several bands of one field with --inference")
     counts = _thread_counts(threads, quick=quick)
     from starnet import bench as benchmark
     from starnet.bench.chart import check_plot
@@ -81,19 +121,55 @@ def bench(
 
     if plot is not None:
         check_plot()
-    command = shlex.join(["starnet", *sys.argv[1:]])
     with _progress() as told:
         comparison = benchmark.compare(
-            image, operations=operations, sizes=sizes, quick=quick, threads=counts, command=command, progress=told
+            images[0] if images else None,
+            operations=operations,
+            sizes=sizes,
+            quick=quick,
+            threads=counts,
+            command=command,
+            progress=told,
         )
     benchmark.print_comparison(comparison)
     if json is not None:
         write_json(comparison, json)
     if plot is not None:
         benchmark.plot(comparison, plot)
-    for text in comparison.disagreements:
+    _fail_if(comparison.disagreements)
+
+
+def _bench_networks(
+    files: list[str],
+    operations: list[str] | None,
+    models: list[str],
+    device: str,
+    threads: str | None,
+    json: Path | None,
+    command: str,
+    *,
+    quick: bool,
+) -> None:
+    (count,) = _thread_counts(threads or "all", quick=quick)
+    from starnet.bench.inference import infer
+    from starnet.bench.inference_report import print_inference
+    from starnet.bench.report import write_json
+
+    with _progress() as told:
+        found = infer(
+            files, models=models, operations=operations, device=device, threads=count, quick=quick, command=command,
+            progress=told,
+        )  # fmt: skip
+    print_inference(found)
+    if json is not None:
+        write_json(found, json)
+    _fail_if(found.disagreements)
+
+
+def _fail_if(disagreements: list[str]) -> None:
+    for text in disagreements:
         print(f"starnet: error: {text}", file=sys.stderr)
-    if comparison.disagreements:
+    if disagreements:
         raise typer.Exit(1)
 
 

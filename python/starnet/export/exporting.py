@@ -155,6 +155,25 @@ def export(
     return Exported(Path(folder), files, precision, opset, found, clock.seconds)
 
 
+def ungated(network: Network, folder: str | Path, *, opset: int = OPSET) -> Path:
+    """Writes a network as a bundle in float32 that nothing was compared with: for who compares it himself.
+
+    Parameters
+    ----------
+    network : Network
+        Is not changed.
+    folder : str or Path
+        The bundle.
+    opset : int
+        Of ONNX.
+    """
+    with bundle.writing(folder) as partial:
+        for graph in graphs(network):
+            write(graph, partial, opset)
+        bundle.seal(partial, _described(network, "fp32", opset))
+    return Path(folder)
+
+
 class _Clock:
     """Time by stage, and what `progress` is told of it."""
 
@@ -244,23 +263,29 @@ def _about(
     network: Network, source: dict[str, Any], precision: str, opset: int, found: Parity, gate: Gate
 ) -> dict[str, Any]:
     """What ``bundle.json`` says, beside the files."""
-    config = network.config
-    backend = TorchBackend(network, device="cpu")
     figures = source.pop("figures", {})
+    return {
+        **_described(network, precision, opset),
+        "made": {name: version(name) for name in ("starnet", "torch", "onnx", "onnxruntime")},
+        "licence": source.pop("licence", None),
+        "training": source,
+        "quality": figures,
+        "parity": {**found.as_dict(), "gate": {"iou": gate.iou, "flux": gate.flux}},
+    }
+
+
+def _described(network: Network, precision: str, opset: int) -> dict[str, Any]:
+    """What a session must know."""
+    config = network.config
     return {
         "network": config.as_dict(),
         "bands": list(config.bands),
         "recipe": config.recipe,
         "precision": precision,
         "opset": opset,
-        "tile": Windows.of(backend, 0).tile,
+        "tile": Windows.of(TorchBackend(network, device="cpu"), 0).tile,
         "stride": network.stride,
         "reach": network.reach,
         "cell": network.image_encoder.cell,
         "prompt_window": network.prompt_window,
-        "made": {name: version(name) for name in ("starnet", "torch", "onnx", "onnxruntime")},
-        "licence": source.pop("licence", None),
-        "training": source,
-        "quality": figures,
-        "parity": {**found.as_dict(), "gate": {"iou": gate.iou, "flux": gate.flux}},
     }
