@@ -101,8 +101,8 @@ class Prompted(NetworkEngine):
         return Windows.of(self.backend, max(self.detector.halo, self.prompting.halo), half + self.backend.stride)
 
     def memory(self, window: tuple[int, int]) -> int:
-        """Of the weights, the encoder, and one prompt."""
-        return super().memory(window) + self._each(window)
+        """Of the weights, the encoder, and one prompt on each device."""
+        return super().memory(window) + self.at_once * self._each(window)
 
     def draw(self, preprocessed: Preprocessed, core: Box, shape: tuple[int, int], *, room: int | None = None) -> Masks:
         """The masks of a tile's prompts that are good enough, in pixels of the mosaic.
