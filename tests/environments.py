@@ -43,7 +43,12 @@ class Environment:
         variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         path = os.pathsep.join([str(Path(sys.executable).parent), variables.get("PATH", "")])
         return subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=self.folder.parent, env={**variables, "PATH": path}
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder.parent,
+            env={**variables, "PATH": path},
         )
 
     def checked(self, *command: str) -> str:

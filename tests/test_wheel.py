@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import QTable
-from astropy.wcs import WCS
 
 from bundle_samples import write_bundle
 from conftest import REPOSITORY
@@ -44,10 +43,9 @@ print([name for name in ("torch", "segment_anything", "onnx", "scipy") if import
     done = environment.starnet("segment", *images, "-o", run, "--model", f"{bundle}/", "--json", "--quiet")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    labels, header = fits.getdata(run / "segmentation.fits", header=True)
+    labels = fits.getdata(run / "segmentation.fits", "SEGMENTATION")
     catalog = QTable.read(run / "catalog.fits")
-    assert labels.shape == fits.getdata(images[0]).shape
-    assert WCS(header).wcs.compare(WCS(fits.getheader(images[0])).wcs, tolerance=1e-9)
+    assert labels.shape == fits.getdata(images[0], "SCI").shape
     assert json.loads(done.stdout)["n_sources"] == len(catalog) > 0
     assert np.array_equal(np.unique(labels[labels > 0]), catalog["id"])
     assert json.loads((run / "run.json").read_text())["network"]["device"].startswith("cpu (ONNX Runtime")
