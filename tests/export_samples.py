@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from onnxruntime import InferenceSession
+from torch import Tensor
 
 from network_samples import network
 from starnet.export import onnx_files
@@ -13,7 +15,9 @@ from starnet.export.graphs import graphs
 from starnet.export.tiles import simulated_tiles
 from starnet.models.torch_backend import TorchBackend
 from starnet.networks import NETWORKS, NetworkConfig, TinyEncoder
+from starnet.networks.geometry import scaled_shape
 from starnet.networks.network import Network
+from starnet.networks.tiny import Tiny
 
 TINY = replace(NETWORKS["tiny"], encoder=TinyEncoder((8, 12, 16), (1, 1, 1)))
 VIT = replace(NETWORKS["vit_test"], instance_head=True)
@@ -43,3 +47,27 @@ def write_graphs(net: Network, folder: Path, *, half: bool = False) -> Path:
     for graph in graphs(net, half=half):
         onnx_files.write(graph, folder)
     return folder
+
+
+class Graphs:
+    """Those of a folder, run on tensors as they are."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sessions = {
+            path.name: InferenceSession(path, providers=["CPUExecutionProvider"]) for path in folder.glob("*.onnx")
+        }
+
+    def __call__(self, name: str, **given: Tensor) -> dict[str, Tensor]:
+        """What a graph makes of those that it takes."""
+        session = self.sessions[name]
+        inputs = {one.name: given[one.name].numpy() for one in session.get_inputs()}
+        outputs = [one.name for one in session.get_outputs()]
+        return dict(zip(outputs, map(torch.from_numpy, session.run(outputs, inputs)), strict=True))
+
+
+def windows(net: Network, pixels: Tensor) -> dict[str, Tensor]:
+    """Windows of three bands, or a learned adapter's, and what graphs want to know of them."""
+    encoder, shape = net.image_encoder, (pixels.shape[2], pixels.shape[3])
+    if isinstance(encoder, Tiny):
+        return {"image": encoder.padded(pixels)}
+    return {"image": pixels, "frame": torch.tensor(scaled_shape(shape, encoder.img_size)), "shape": torch.tensor(shape)}

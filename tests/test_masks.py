@@ -78,6 +78,20 @@ def test_runs_are_the_pixels_of_the_piece_that_was_asked_for(seed, m):
     assert (masks.windows == [3, 27, 5, 41]).all()
 
 
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.floats(0, 1))
+def test_what_is_not_cut_out_is_what_would_be_thrown_away(seed, iou, stability):
+    rng = np.random.default_rng(seed)
+    logits = 10 * ndimage.gaussian_filter(rng.normal(size=(4, 3, 20, 24)), (0, 0, 3, 3)).astype(np.float32)
+    prompts = Prompts.of_points("grid", rng.uniform(0, 20, (4, 2)), rng.integers(0, 99, 4))
+    given = decoded(logits), prompts, Box(0, 20, 0, 24), SHAPE
+    every = Masks.from_logits(*given)
+    some = Masks.from_logits(*given, least_iou=iou, least_stability=stability)
+    expected = every.select((every.predicted_iou >= iou) & (every.stability >= stability))
+    for one in fields(Masks):
+        assert np.array_equal(getattr(some, one.name), getattr(expected, one.name)), one.name
+
+
 def test_stability_is_that_of_segment_anything():
     torch = pytest.importorskip("torch")
     from segment_anything.utils.amg import calculate_stability_score

@@ -17,10 +17,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundle_samples import write_bundle
 from fake_sky import write_sky
 from network_samples import network
 from starnet.errors import StarnetError
+from starnet.export.exporting import ungated
 from starnet.models import runtime
 from starnet.models.backend import Backend
 from starnet.models.prompt_windows import cut, prompt_origins
@@ -45,7 +45,7 @@ CONFIGS = {
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Network, Path]]:
     folder = tmp_path_factory.mktemp("bundles")
     return {
-        name: (net, write_bundle(net, folder / name))
+        name: (net, ungated(net, folder / name))
         for name, net in ((name, network(config)) for name, config in CONFIGS.items())
     }
 

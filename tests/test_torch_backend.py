@@ -22,7 +22,7 @@ IMAGE = np.random.default_rng(0).standard_normal((3, 150, 170)).astype(np.float3
 
 
 def some_prompts() -> Prompts:
-    """Of one point, two points, a box; and room in between."""
+    """Of one point, two points, a box, a point in a box; and room in between."""
     mixed = Prompts.concatenate(
         [
             Prompts.of_points("peaks", np.array([[20.0, 30.0], [100.5, 99.0]])),
@@ -34,9 +34,10 @@ def some_prompts() -> Prompts:
                 np.array([[1, -1, 0]], np.int8),
                 np.full((1, 4), np.nan, np.float32),
             ),
+            Prompts.of_points("peaks", np.array([[70.0, 40.0]])).with_boxes(np.array([[60, 30, 85, 55]], np.float32)),
         ]
     )
-    return mixed.select(np.array([3, 0, 2, 1]))
+    return mixed.select(np.array([3, 0, 2, 4, 1]))
 
 
 @pytest.mark.parametrize("config", [TINY, replace(NETWORKS["vit_test"], instance_head=True)])
@@ -58,10 +59,10 @@ def test_arrays_in_arrays_out(tmp_path: Path, config: object) -> None:
     prompts = some_prompts()
     decoded = backend.decode(features, prompts, multimask=True)
     side = backend.prompt_window
-    assert decoded.logits.shape == (4, 3, *((side, side) if side else (150, 170)))
+    assert decoded.logits.shape == (5, 3, *((side, side) if side else (150, 170)))
     assert decoded.logits.dtype == decoded.predicted_iou.dtype == np.float32
     assert torch.get_num_threads() == before
-    for one in range(4):
+    for one in range(5):
         alone = backend.decode(features, prompts.select(np.array([one])), multimask=True)
         np.testing.assert_allclose(decoded.logits[one], alone.logits[0], atol=1e-5)
         np.testing.assert_allclose(decoded.predicted_iou[one], alone.predicted_iou[0], atol=1e-5)

@@ -206,7 +206,7 @@ def writing(folder: str | Path, *, force: bool = False) -> Iterator[Path]:
 
 def seal(folder: Path, about: Mapping[str, Any]) -> None:
     """Writes ``bundle.json``, with the sizes and checksums of all other files of the folder."""
-    names = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != MANIFEST)
     files = {name: {"bytes": (folder / name).stat().st_size, "sha256": _sha256(folder / name)} for name in names}
     write_json(folder / MANIFEST, {"format": FORMAT, **about, "files": files})
 

@@ -92,7 +92,12 @@ Prompts = Annotated[
 Checkpoint = Annotated[
     Path | None, _network(metavar="FILE", help="Weights of the model.", show_default="what 'starnet fetch' left")
 ]
-Device = Annotated[str, _network(help="'cpu', 'cuda', 'cuda:1', or 'auto': a GPU where there is one.")]
+Device = Annotated[
+    str,
+    _network(
+        help="'cpu', 'cuda', 'cuda:1', or 'auto': a GPU where there is one. Bundles take several: 'cuda:0,cuda:1'."
+    ),
+]
 Embeddings = Annotated[
     Path | None,
     _network(metavar="FOLDER", help="Keep what the encoder made, for later runs on these pixels.", show_default="no"),

@@ -10,8 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from starnet import bundle
 from starnet.errors import StarnetError
 from starnet.export import parity
@@ -19,12 +17,11 @@ from starnet.export.graphs import Graph, graphs
 from starnet.export.onnx_files import OPSET, check_opset, write
 from starnet.export.parity import GATES, Gate, Parity
 from starnet.export.quantise import Inputs, quantise
-from starnet.export.runner import GraphNetwork
 from starnet.export.tiles import SIMULATED, SkyTile, real_tiles, simulated_tiles
 from starnet.models.network_engine import Windows
+from starnet.models.session import SessionBackend
 from starnet.models.torch_backend import TorchBackend
 from starnet.networks import NETWORKS, VitEncoder, checkpoints
-from starnet.networks.geometry import grouped, scaled_shape
 from starnet.networks.network import Network
 from starnet.weights import KNOWN, find_weights
 
@@ -112,12 +109,23 @@ def export(
         raise StarnetError(f"precision {precision!r} is unknown: choose {', '.join(GATES)}")
     check_opset(opset)
     clock = _Clock(progress)
-    about: dict[str, Any] = {}
     backend, source = _load(network, checkpoint, threads)
     network = backend.network
     with clock("tiles"):
         sky = simulated_tiles(backend) + (real_tiles(backend, tiles) if tiles else [])
+    about = _about(network, source, precision, opset)
     with bundle.writing(folder, force=force) as partial:
+
+        def opened(where: Path) -> SessionBackend:
+            # The gate sees the bundle as its user will.
+            bundle.seal(where, about)
+            return SessionBackend(where, device="cpu", threads=threads, spinning=True)
+
+        def compared() -> Parity:
+            exported = opened(partial)
+            with clock("compare"):
+                return parity.compare(backend, exported, sky, progress)
+
         made = graphs(network, half=precision == "fp16")
         plain = partial / "float32" if precision == "int8" else partial
         plain.mkdir(exist_ok=True)
@@ -125,19 +133,10 @@ def export(
             with clock("graphs", done, len(made)):
                 write(graph, plain, opset)
         passed = gate or GATES[precision]
-
-        def compared() -> Parity:
-            with clock("compare"):
-                exported: Any = GraphNetwork(network, partial, threads)
-                other = TorchBackend(exported, device="cpu", threads=threads)
-                return parity.compare(backend, other, sky, progress)
-
         if precision == "int8":
             with clock("calibration"):
                 given = [tile for tile in sky if tile.origin != SIMULATED]
-                samples = _samples(
-                    backend, plain, [*simulated_tiles(backend, seed=1, count=CALIBRATION), *given], threads
-                )
+                samples = _samples(opened(plain), [*simulated_tiles(backend, seed=1, count=CALIBRATION), *given])
             # As much on eight bits as the gate lets through: the finest levels take most time, and need most bits.
             for floats in range(len(FLOATS)):
                 with clock("quantise"):
@@ -150,7 +149,8 @@ def export(
         else:
             found = compared()
         parity.check(found, passed, network.config.name)
-        bundle.seal(partial, {**_about(network, source, precision, opset, found, passed), **about})
+        about["parity"] = {**found.as_dict(), "gate": {"iou": passed.iou, "flux": passed.flux}}
+        bundle.seal(partial, about)
     files = {path.name: path.stat().st_size for path in sorted(Path(folder).iterdir())}
     return Exported(Path(folder), files, precision, opset, found, clock.seconds)
 
@@ -214,23 +214,14 @@ def _load(
     return TorchBackend(made, device="cpu", threads=threads), about
 
 
-def _samples(
-    backend: TorchBackend, folder: Path, tiles: Sequence[SkyTile], threads: int | None
-) -> dict[str, list[Inputs]]:
+def _samples(session: SessionBackend, tiles: Sequence[SkyTile]) -> dict[str, list[Inputs]]:
     """What the graphs that are quantised take: the encoder's and, of vision transformers, the head's."""
-    encoder = backend.config.encoder
-    images: list[Inputs] = [{"image": _channels(backend, tile)} for tile in tiles]
+    images = [{name: array.copy() for name, array in session.encoder_inputs(tile.image).items()} for tile in tiles]
     found = {bundle.ENCODER: images}
-    if not isinstance(encoder, VitEncoder):
-        return found
-    shapes = [(tile.image.shape[1], tile.image.shape[2]) for tile in tiles]
-    for image, shape in zip(images, shapes, strict=True):
-        image["frame"] = np.array(scaled_shape(shape, encoder.image_size), np.int64)
-    if backend.config.instance_head:
-        floats = GraphNetwork(backend.network, folder, threads)
+    if isinstance(session.config.encoder, VitEncoder) and session.config.instance_head:
+        features = (session.to_arrays(session.encode(tile.image)) for tile in tiles)
         found[bundle.INSTANCES] = [
-            {**floats.arrays(bundle.ENCODER, image), "frame": image["frame"], "shape": np.array(shape, np.int64)}
-            for image, shape in zip(images, shapes, strict=True)
+            {**arrays, "frame": image["frame"]} for arrays, image in zip(features, images, strict=True)
         ]
     return found
 
@@ -248,21 +239,8 @@ def _quantise(
                 shutil.copy(path, folder)
 
 
-def _channels(backend: TorchBackend, tile: SkyTile) -> Any:
-    """What the encoder's graph takes, ``(1, c, ny, nx)``: padded for a tiny one, mixed where it does not mix itself."""
-    image = tile.image
-    if not backend.config.bands:
-        image = np.einsum("cb,byx->cyx", grouped(len(image)), image).astype(np.float32)
-    if not isinstance(backend.config.encoder, VitEncoder):
-        ny, nx = image.shape[1:]
-        image = np.pad(image, ((0, 0), (0, -ny % backend.stride), (0, -nx % backend.stride)))
-    return np.ascontiguousarray(image[None])
-
-
-def _about(
-    network: Network, source: dict[str, Any], precision: str, opset: int, found: Parity, gate: Gate
-) -> dict[str, Any]:
-    """What ``bundle.json`` says, beside the files."""
+def _about(network: Network, source: dict[str, Any], precision: str, opset: int) -> dict[str, Any]:
+    """What ``bundle.json`` says, beside the files and what the gate finds."""
     figures = source.pop("figures", {})
     return {
         **_described(network, precision, opset),
@@ -270,7 +248,6 @@ def _about(
         "licence": source.pop("licence", None),
         "training": source,
         "quality": figures,
-        "parity": {**found.as_dict(), "gate": {"iou": gate.iou, "flux": gate.flux}},
     }
 
 

@@ -232,6 +232,8 @@ class Float32(nn.Module):
 def _of_tiny(network: Network) -> list[Graph]:
     config, prompt, stride = network.config.encoder, network.config.prompt, network.stride
     assert isinstance(config, TinyEncoder)
+    assert isinstance(network.image_encoder, Tiny)
+    _see_pixels(network.image_encoder)
     width, cells = prompt.width, (prompt.window or 0) // Tiny.cell
     n, rows, columns = Dim("n"), Dim("rows"), Dim("columns")
     image = torch.zeros((2, len(network.config.bands) or 3, 2 * stride, 3 * stride))
@@ -342,6 +344,18 @@ def _folded(network: Network) -> Network:
                 if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                     module[i], module[i + 1] = fuse_conv_bn_eval(convolution.eval(), norm.eval()), nn.Identity()
     return network
+
+
+def _see_pixels(encoder: Tiny) -> None:
+    """The first convolution takes pixels as they lie: the same products, without moving them first."""
+    first, side = encoder.first, encoder.first * 3
+    cells: nn.Conv2d = encoder.stem[0][0]  # type: ignore[index, assignment]
+    pixels = nn.Conv2d(3, cells.out_channels, side, first, padding=first, dtype=cells.weight.dtype)
+    weights = cells.weight.unflatten(1, (3, first, first)).permute(0, 1, 4, 2, 5, 3)
+    pixels.weight = nn.Parameter(weights.reshape(-1, 3, side, side), requires_grad=False)
+    pixels.bias = cells.bias
+    encoder.stem[0][0] = pixels  # type: ignore[index, operator]
+    encoder.unshuffle = nn.Identity()
 
 
 def _halve(part: nn.Module) -> None:

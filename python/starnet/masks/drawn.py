@@ -78,9 +78,17 @@ class Masks:
 
     @classmethod
     def from_logits(
-        cls, decoded: Decoded, prompts: Prompts, window: Box, shape: tuple[int, int], offset: float = 1.0
+        cls,
+        decoded: Decoded,
+        prompts: Prompts,
+        window: Box,
+        shape: tuple[int, int],
+        offset: float = 1.0,
+        *,
+        least_iou: float = -np.inf,
+        least_stability: float = 0.0,
     ) -> Self:
-        """The masks of a batch, ``logits > 0``, of the candidates that are not empty.
+        """The masks of a batch, ``logits > 0``, of the candidates that are not empty and good enough.
 
         Of each, the connected piece (sides and corners) that holds the prompt's anchor is kept, or the largest where
         the anchor is outside: what a network sprinkles over the rest of its window is no part of the object.
@@ -98,6 +106,8 @@ class Masks:
         offset : float
             The stability compares ``logits > offset`` with ``logits > -offset``
             (``calculate_stability_score`` of segment_anything).
+        least_iou, least_stability : float
+            Candidates that the network expects less of, or that are less stable, are not cut out.
         """
         n, m, h, w = decoded.logits.shape
         window = window.clip(shape)
@@ -107,12 +117,13 @@ class Masks:
         stability = np.zeros((n, m), np.float32)
         for i, (area, (x, y)) in enumerate(zip(areas, anchors.tolist(), strict=True)):
             ny, nx = area.shape
-            logits = decoded.logits[i, :, :ny, :nx]
-            wide = np.count_nonzero(logits > -offset, axis=(1, 2))
-            narrow = np.count_nonzero(logits > offset, axis=(1, 2))
-            stability[i] = np.divide(narrow, wide, out=np.zeros(m), where=wide > 0)
-            for k in range(m):
-                own = _piece(logits[k] > 0, (y - area.y0, x - area.x0))
+            for k in np.flatnonzero(decoded.predicted_iou[i] >= least_iou).tolist():
+                logits = decoded.logits[i, k, :ny, :nx]
+                wide, narrow = np.count_nonzero(logits > -offset), np.count_nonzero(logits > offset)
+                stability[i, k] = narrow / wide if wide else 0
+                if stability[i, k] < least_stability:
+                    continue
+                own = _piece(logits > 0, (y - area.y0, x - area.x0))
                 if len(own):
                     rows.append((i, k))
                     own += np.array([area.y0, area.x0, area.x0], np.int32)

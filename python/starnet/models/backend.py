@@ -34,6 +34,8 @@ class Backend(Protocol):
         Side of the window around a prompt in which its mask is drawn; None: the whole window.
     library_bytes : int
         Memory of what runs it, loaded.
+    at_once : int
+        Threads that may use it at the same time: the number of its devices.
     """
 
     @property
@@ -50,6 +52,8 @@ class Backend(Protocol):
     def prompt_window(self) -> int | None: ...  # noqa: D102
     @property
     def library_bytes(self) -> int: ...  # noqa: D102
+    @property
+    def at_once(self) -> int: ...  # noqa: D102
 
     def encode(self, image: NDArray[np.float32]) -> Embedding:
         """Features of a window, ``(nband, ny, nx)`` as the recipe shows it."""

@@ -136,8 +136,8 @@ class Engine(Protocol):
         It depends on the size of a window: all windows must have the same.
     tile : int
         Side of a core that suits it.
-    parallel : bool
-        Whether several processes may each have one; a network runs in one, on all threads.
+    at_once : int
+        Threads that may use one of it at the same time: as many as a network has devices.
     """
 
     @property
@@ -155,7 +155,7 @@ class Engine(Protocol):
     @property
     def tile(self) -> int: ...  # noqa: D102
     @property
-    def parallel(self) -> bool: ...  # noqa: D102
+    def at_once(self) -> int: ...  # noqa: D102
 
     def fit(self, mosaic: Mosaic, recipe: Recipe) -> Self:
         """The engine with what it has to know of the whole mosaic among its `parameters`, before the first tile."""

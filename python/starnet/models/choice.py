@@ -44,7 +44,8 @@ class NetworkOptions:
         ``"head"`` (the instance head alone), ``"grid"``, ``"peaks"``, ``"centres"``, or a table: see
         `starnet.models.prompting`. ``"head"`` by default where the network has one, else ``"peaks"``.
     device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; for a bundle ``"tensorrt"`` and ``"tensorrt:N"`` besides.
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; for a bundle ``"tensorrt"``, ``"tensorrt:N"``, and several as
+        in ``"cuda:0,cuda:1"`` besides.
     embeddings : str or Path, optional
         Folder where embeddings are kept for later runs.
     threads : int, optional
@@ -154,7 +155,7 @@ def open_backend(
         # A second to import, which only bundles need.
         from starnet.models.session import SessionBackend
 
-        return SessionBackend(Bundle.open(model, bands=bands), device=options.device, threads=options.threads)
+        return SessionBackend.load(Bundle.open(model, bands=bands), device=options.device, threads=options.threads)
     is_file = Path(model).suffix.lower() in SUFFIXES
     if not is_file and model not in NETWORKS:
         raise StarnetError(

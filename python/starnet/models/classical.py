@@ -114,7 +114,7 @@ class Classical:
     stride: ClassVar[int] = 1
     even: ClassVar[bool] = False
     tile: ClassVar[int] = 682
-    parallel: ClassVar[bool] = True
+    at_once: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if not self.threshold > 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from starnet.models import budget
 from starnet.models.backend import Backend
@@ -76,7 +76,6 @@ class NetworkEngine:
     encoder: Encoder
     min_area: int = 8
     detector: Detector = field(default_factory=Detector)
-    parallel: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.min_area < 1:
@@ -118,6 +117,11 @@ class NetworkEngine:
         }
 
     @property
+    def at_once(self) -> int:
+        """One thread a device."""
+        return self.backend.at_once
+
+    @property
     def windows(self) -> Windows:
         """What a tile sees."""
         return Windows.of(self.backend, self.detector.halo)
@@ -151,5 +155,5 @@ class NetworkEngine:
         return replace(self, detector=replace(self.detector, noise=parameters["noise"]))
 
     def memory(self, window: tuple[int, int]) -> int:
-        """Of the library, the weights and the encoder."""
-        return self.backend.library_bytes + budget.encoding(self.backend.config, window)
+        """Of the library, and on each device of the weights and the encoder."""
+        return self.backend.library_bytes + self.at_once * budget.encoding(self.backend.config, window)

@@ -101,8 +101,8 @@ class Prompted(NetworkEngine):
         return Windows.of(self.backend, max(self.detector.halo, self.prompting.halo), half + self.backend.stride)
 
     def memory(self, window: tuple[int, int]) -> int:
-        """Of the weights, the encoder, and one prompt."""
-        return super().memory(window) + self._each(window)
+        """Of the weights, the encoder, and one prompt on each device."""
+        return super().memory(window) + self.at_once * self._each(window)
 
     def draw(self, preprocessed: Preprocessed, core: Box, shape: tuple[int, int], *, room: int | None = None) -> Masks:
         """The masks of a tile's prompts that are good enough, in pixels of the mosaic.
@@ -153,6 +153,7 @@ class Prompted(NetworkEngine):
         ambiguous = np.isnan(prompts.boxes).any(axis=1) & ((prompts.labels >= 0).sum(axis=1) == 1)
         blank = np.asarray(~preprocessed.valid.any(axis=0))
         found = []
+        iou, stability = self.thresholds
         for several in (True, False):
             which = np.flatnonzero(ambiguous == several)
             if not len(which):
@@ -161,10 +162,18 @@ class Prompted(NetworkEngine):
             if several and self.prompting.kind != "grid":
                 decoded = _best(decoded)
             _blank(decoded.logits, decoded.origins, blank)
-            found.append(Masks.from_logits(decoded, prompts.select(which), window, shape, self.stability_offset))
-        masks = Masks.concatenate(found)
-        iou, stability = self.thresholds
-        return masks.select((masks.predicted_iou >= iou) & (masks.stability >= stability))
+            found.append(
+                Masks.from_logits(
+                    decoded,
+                    prompts.select(which),
+                    window,
+                    shape,
+                    self.stability_offset,
+                    least_iou=iou,
+                    least_stability=stability,
+                )
+            )
+        return Masks.concatenate(found)
 
     def _each(self, window: tuple[int, int]) -> int:
         return budget.decoding(self.backend.config, window, self.backend.prompt_window)

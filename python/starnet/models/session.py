@@ -14,6 +14,7 @@ from starnet.bundle import DECODER, ENCODER, INSTANCES, Bundle
 from starnet.errors import StarnetError
 from starnet.masks import Decoded
 from starnet.models.backend import Embedding
+from starnet.models.devices import Devices
 from starnet.models.prompt_windows import Alike, cut, prompt_origins
 from starnet.models.runtime import Acceleration, Graph, explained, is_out_of_memory, sessions
 from starnet.networks import NetworkConfig, VitEncoder
@@ -52,6 +53,7 @@ class SessionBackend:
 
     library_bytes = 100 * 2**20
     """ONNX Runtime itself, loaded."""
+    at_once = 1
 
     def __init__(
         self,
@@ -77,9 +79,15 @@ class SessionBackend:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str = "auto", threads: int | None = None) -> Self:
-        """The bundle of a folder."""
-        return cls(folder, device=device, threads=threads)
+    def load(cls, bundle: Bundle | str | Path, *, device: str = "auto", threads: int | None = None) -> Self | Devices:
+        """The bundle on a device, or on several: ``cuda:0,cuda:1``."""
+        devices = device.split(",")
+        if len(devices) == 1:
+            return cls(bundle, device=device, threads=threads)
+        if len(set(devices)) < len(devices) or not all(":" in one for one in devices):
+            raise StarnetError(f"device {device!r}: give several as different ones with numbers, as in cuda:0,cuda:1")
+        bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        return Devices([cls(bundle, device=one, threads=threads) for one in devices])
 
     def __reduce__(self) -> Any:
         # Another process opens the bundle again.
@@ -120,10 +128,13 @@ class SessionBackend:
             )
         shape = (image.shape[1], image.shape[2])
         with self._lock, explained(self.device, f"a window of {shape[1]} x {shape[0]} pixels"):
-            inputs: dict[str, Any] = {"image": self._shown(image)[None]}
-            if (frame := self._frame(shape)) is not None:
-                inputs["frame"] = np.array(frame, np.int64)
-            return {**self.graphs[ENCODER](inputs), "shape": shape}
+            return {**self.graphs[ENCODER](self.encoder_inputs(image)), "shape": shape}
+
+    def encoder_inputs(self, image: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """What the encoder's graph takes of a window; the next window of this shape may take the same memory."""
+        frame = self._frame((image.shape[1], image.shape[2]))
+        sizes = {} if frame is None else {"frame": np.array(frame, np.int64)}
+        return {"image": self._shown(image)[None], **sizes}
 
     def maps(self, embedding: Embedding) -> NDArray[np.float32]:
         """Foreground, centre and boundary distance in 0 to 1; float32, ``(3, ny, nx)``."""

@@ -68,6 +68,7 @@ class TorchBackend:
 
     library_bytes = 600 * 2**20
     """torch itself, loaded."""
+    at_once = 1
 
     def __init__(
         self, network: Network, *, device: str = "auto", threads: int | None = None, autocast: bool = False

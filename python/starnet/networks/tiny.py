@@ -66,6 +66,7 @@ class Tiny(nn.Module):
         def blocks(width: int, number: int) -> list[nn.Module]:
             return [BLOCKS[config.block](width, config.expansion, kernel) for _ in range(number)]
 
+        self.unshuffle: nn.Module = nn.PixelUnshuffle(self.first)
         self.stem = nn.Sequential(
             convolution(3 * self.first**2, widths[0], 3), nn.ReLU(), *blocks(widths[0], config.blocks[0])
         )
@@ -102,7 +103,7 @@ class Tiny(nn.Module):
 
     def embed(self, channels: Tensor) -> dict[str, Tensor]:
         """The features of a window whose extents are multiples of the stride."""
-        x = functional.pixel_unshuffle(channels, self.first)
+        x = self.unshuffle(channels)
         # A cell's channels side by side: faster on CPUs, and torch then adds them up in the same order in windows of
         # any extent, except for bilinear factors and convolutions of a few hundred pixels' windows (last bits).
         x = x.contiguous(memory_format=torch.channels_last)

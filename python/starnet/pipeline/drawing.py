@@ -49,10 +49,10 @@ def draw_objects(
     """
     ahead = tiles_ahead(mosaic, shards.grid, threads, memory, engine)
     if room is not None:
-        room -= (ahead - 1) * tile_bytes(mosaic, shards.grid)
+        room = (room - (ahead - 1) * tile_bytes(mosaic, shards.grid)) // engine.at_once
     job = MaskJob(mosaic, recipe, engine, shards, room)
     beside = side_threads(threads)
-    with staged(job, MASK_STAGES, {"read": beside, "network": 1, "objects": beside}, ahead) as workforce:
+    with staged(job, MASK_STAGES, {"read": beside, "network": engine.at_once, "objects": beside}, ahead) as workforce:
         draw_masks(run, shards, workforce, progress)
     if (objects := shards.objects()) is None:
         masks = Masks.concatenate([shards.masks(tile.index) for tile in shards.grid])

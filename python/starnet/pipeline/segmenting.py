@@ -244,7 +244,7 @@ def _workforce(job: TileJob, engine: Engine, threads: int, memory: int | None) -
         return pool(job, worker_count(job.mosaic, grid, threads, memory))
     beside = side_threads(threads)
     ahead = tiles_ahead(job.mosaic, grid, threads, memory, engine)
-    return staged(job, STAGES, {"read": beside, "network": 1, "objects": beside}, ahead)
+    return staged(job, STAGES, {"read": beside, "network": engine.at_once, "objects": beside}, ahead)
 
 
 def _notes(engine: Engine, recipe: str | Path | None) -> list[str]:

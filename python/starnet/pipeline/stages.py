@@ -69,12 +69,12 @@ def side_threads(threads: int) -> int:
 
 
 def tiles_ahead(mosaic: Mosaic, grid: TileGrid, threads: int, memory: int | None, engine: Engine) -> int:
-    """Tiles under way at once where a network runs: one there, one a thread beside it, and one that waits for it.
+    """Tiles under way at once where a network runs: one on each device, one a thread beside, and one that waits.
 
     As many as fit into half of what is left of `memory`; the other half is for the masks of prompts. Where there is
     room for one only, a tile is read, seen and measured before the next.
     """
-    ahead = min(2 * side_threads(threads) + 2, len(grid))
+    ahead = min(2 * side_threads(threads) + engine.at_once + 1, len(grid))
     room = room_left(mosaic, grid, memory, engine)
     return ahead if room is None else max(1, min(ahead, 1 + room // 2 // tile_bytes(mosaic, grid)))
 
