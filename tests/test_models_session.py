@@ -202,6 +202,24 @@ def test_options_of_gpus(tmp_path: Path) -> None:
     assert Acceleration().providers("cuda", 0)[0][1].keys() == {"device_id", "arena_extend_strategy"}
 
 
+def test_what_is_played_back_reads_and_writes_where_it_did(bundles: dict[str, tuple[Network, Path]]) -> None:
+    graph = SessionBackend(bundles["tiny"][1], device="cpu", threads=1).graphs["encoder.onnx"]
+    windows = [np.ascontiguousarray(SKY[None, :, :64, x : x + 64]) for x in (0, 64)]
+    expected = [graph({"image": one})["pixels"].numpy().copy() for one in windows]
+    graph.recorded = True  # on a CPU this is all that it means
+    picture = windows[0].copy()
+    first = graph({"image": picture})["pixels"]
+    assert np.array_equal(first.numpy(), expected[0])
+    picture[:] = windows[1]
+    second = graph({"image": picture})["pixels"]
+    assert second.data_ptr() == first.data_ptr()
+    assert np.array_equal(second.numpy(), expected[1])
+    elsewhere = graph({"image": windows[0]})["pixels"]
+    assert elsewhere.data_ptr() != first.data_ptr()
+    assert np.array_equal(elsewhere.numpy(), expected[0])
+    assert np.array_equal(second.numpy(), expected[1])
+
+
 def out_of_memory() -> Exception:
     return onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException(
         "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running MatMul node. "

@@ -349,12 +349,12 @@ def _folded(network: Network) -> Network:
 def _see_pixels(encoder: Tiny) -> None:
     """The first convolution takes pixels as they lie: the same products, without moving them first."""
     first, side = encoder.first, encoder.first * 3
-    cells: nn.Conv2d = encoder.stem[0][0]  # type: ignore[index, assignment]
+    cells: nn.Conv2d = encoder.stem[0][0]  # type: ignore[index]
     pixels = nn.Conv2d(3, cells.out_channels, side, first, padding=first, dtype=cells.weight.dtype)
-    weights = cells.weight.unflatten(1, (3, first, first)).permute(0, 1, 4, 2, 5, 3)
+    weights = cells.weight.reshape(-1, 3, first, first, 3, 3).permute(0, 1, 4, 2, 5, 3)
     pixels.weight = nn.Parameter(weights.reshape(-1, 3, side, side), requires_grad=False)
     pixels.bias = cells.bias
-    encoder.stem[0][0] = pixels  # type: ignore[index, operator]
+    encoder.stem[0][0] = pixels  # type: ignore[operator]
     encoder.unshuffle = nn.Identity()
 
 
