@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,17 @@ def test_expected_rates_are_marked(monkeypatch: pytest.MonkeyPatch, files: list[
     attention = 2 * width * (8 * padded * 14**2 + 4 * tokens**2)
     ends = tokens * (width * 3 * 16**2 + width * 256 + 256 * 256 * 9)
     assert vit[2].operations == pytest.approx(2 * (layers + attention + ends), rel=0.01)
-    assert tiny[2].operations < vit[2].operations / 40
+    # Of tiny, cell by cell: a stride, or the factor of two upwards, and blocks of 3 x 3 to twice the width and 1 x 1 back.
+    encoder, (ny, nx) = NETWORKS["tiny"].encoder, tiny[0]
+    assert isinstance(encoder, TinyEncoder)
+    coarsest = len(encoder.widths) - 1
+    pairs = pairwise((4 * 3, *encoder.widths))
+    convolutions = ny * nx / 16 * encoder.widths[1] * NETWORKS["tiny"].prompt.width
+    for level, ((before, width), blocks) in enumerate(zip(pairs, encoder.blocks, strict=True)):
+        up = width * before if level else 0
+        all_blocks = (blocks + (level < coarsest)) * 20 * width**2
+        convolutions += ny * nx / 4 ** (level + 1) * (9 * before * width + up + all_blocks)
+    assert tiny[2].operations == pytest.approx(2 * convolutions, rel=0.01)
 
 
 def test_a_run_adds_up() -> None:
