@@ -23,7 +23,7 @@ from starnet.bench.subjects import Sky, subject
 from starnet.cli import app
 from starnet.errors import StarnetError
 from starnet.mosaic import Mosaic
-from starnet.networks import NETWORKS, checkpoints
+from starnet.networks import NETWORKS, TinyEncoder, checkpoints
 
 
 def invoke(*arguments: str | Path) -> Result:
@@ -181,7 +181,7 @@ def test_expected_rates_are_marked(monkeypatch: pytest.MonkeyPatch, files: list[
     attention = 2 * width * (8 * padded * 14**2 + 4 * tokens**2)
     ends = tokens * (width * 3 * 16**2 + width * 256 + 256 * 256 * 9)
     assert vit[2].operations == pytest.approx(2 * (layers + attention + ends), rel=0.01)
-    # Of tiny, cell by cell: a stride, or the factor of two upwards, and blocks of 3 x 3 to twice the width and 1 x 1 back.
+    # Of tiny: a stride, or a factor of two upwards, and blocks of 3 x 3 to twice the width and 1 x 1 back.
     encoder, (ny, nx) = NETWORKS["tiny"].encoder, tiny[0]
     assert isinstance(encoder, TinyEncoder)
     coarsest = len(encoder.widths) - 1
