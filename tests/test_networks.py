@@ -161,7 +161,7 @@ def test_lora_is_where_it_belongs() -> None:
     block = {"attn.qkv", "attn.proj", "mlp.lin1", "mlp.lin2"}
     assert adapted(vit) == {f"image_encoder.blocks.{i}.{name}" for i in range(2) for name in block}
     kernels = {name: tiny.get_submodule(name).get_base_layer().kernel_size for name in adapted(tiny)}
-    assert set(kernels.values()) == {(1, 1)}
+    assert {kernel for name, kernel in kernels.items() if "widen" not in name} == {(1, 1)}
     # Two for each of the blocks down and up, the way up, and the neck.
     assert len(kernels) == 2 * 3 + 2 * 2 + 2 + 1
 
@@ -225,7 +225,7 @@ def test_sizes() -> None:
         sizes = {name: parameters.count(build(config)) for name, config in NETWORKS.items()}
     # As published: encoders of 90, 308 and 637 million, and 4 of prompts and masks.
     assert [round(sum(sizes[name].values()) / 1e6) for name in ("vit_b", "vit_l", "vit_h")] == [94, 312, 641]
-    assert sum(sizes["tiny"].values()) < 1.5e6
+    assert sum(sizes["tiny"].values()) < 3e6  # 12 MB: it is to come with the package
     assert sum(sizes["vit_test"].values()) < 0.5e6
     assert set(sizes["tiny"]) == set(PARTS)
 
