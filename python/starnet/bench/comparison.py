@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -136,17 +136,11 @@ class Comparison:
             "disagreements": self.disagreements,
             "results": [
                 {
-                    "operation": result.case.operation,
-                    "name": result.case.name,
+                    **result.document(),
                     "dtype": result.case.pixels.dtype.newbyteorder("=").name,
-                    "shape": list(result.case.pixels.shape),
-                    "threads": result.threads,
                     "targets": [
                         {"target": str(target), "reached": ratio, "met": met}
                         for target, ratio, met in self.judged(result)
-                    ],
-                    "contenders": [
-                        {**asdict(entry), "mpix_per_s": entry.rate} for entry in (result.ours, *result.peers)
                     ],
                 }
                 for result in self.results

@@ -87,18 +87,7 @@ class Inference:
             "peak_memory": self.peak_memory,
             "disagreements": self.disagreements,
             "notes": self.notes,
-            "results": [
-                {
-                    "operation": result.case.operation,
-                    "name": result.case.name,
-                    "shape": list(result.case.pixels.shape),
-                    "threads": result.threads,
-                    "contenders": [
-                        {**asdict(entry), "mpix_per_s": entry.rate} for entry in (result.ours, *result.peers)
-                    ],
-                }
-                for result in self.results
-            ],
+            "results": [result.document() for result in self.results],
             "segment": [{**asdict(run), "mpix_per_s": run.rate, "over_slowest": run.overlap} for run in self.runs],
             "by_arithmetic_not_measured": {
                 "fraction_of_peak_assumed": FRACTION,

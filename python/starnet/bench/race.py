@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from starnet.bench.cases import OURS, Array, Call, Case, Contender
@@ -118,6 +118,16 @@ class Result:
     ours: Entry
     peers: list[Entry] = field(default_factory=list)
     disagreements: list[str] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {
+            "operation": self.case.operation,
+            "name": self.case.name,
+            "shape": list(self.case.pixels.shape),
+            "threads": self.threads,
+            "contenders": [{**asdict(entry), "mpix_per_s": entry.rate} for entry in (self.ours, *self.peers)],
+        }
 
 
 def measure(case: Case, threads: int, peers: Sequence[Contender], effort: Effort) -> Result:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from starnet.errors import StarnetError
 from starnet.masks import Decoded
 from starnet.networks import NetworkConfig
 from starnet.prompts import Prompts
@@ -74,3 +75,25 @@ class Backend(Protocol):
     def from_arrays(self, arrays: dict[str, NDArray[Any]]) -> Embedding:
         """The inverse of `to_arrays`."""
         ...
+
+
+def check_bands(config: NetworkConfig, image: NDArray[np.float32]) -> None:
+    """Whether an image ``(nband, ny, nx)`` has the bands of a learned adapter; any number without one.
+
+    Raises
+    ------
+    StarnetError
+        If it has another number.
+    """
+    if config.bands and len(image) != len(config.bands):
+        raise StarnetError(
+            f"the network {config.name} takes the bands {', '.join(config.bands)}, and the mosaic has {len(image)}: "
+            "give these bands in this order"
+        )
+
+
+def too_little_memory(device: str, what: str) -> StarnetError:
+    """Says that `what` did not fit into the memory of a device."""
+    return StarnetError(
+        f"{device} has too little memory for {what}: use smaller tiles, fewer prompts at once, or another device"
+    )

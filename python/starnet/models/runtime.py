@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starnet.errors import StarnetError
+from starnet.models.backend import too_little_memory
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, OrtValue, SessionOptions
@@ -229,9 +230,7 @@ def explained(device: str, what: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, StarnetError) or not is_out_of_memory(error):
             raise
-        raise StarnetError(
-            f"{device} has too little memory for {what}: use smaller tiles, fewer prompts at once, or another device"
-        ) from error
+        raise too_little_memory(device, what) from error
 
 
 def _opened(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from starnet.bundle import DECODER, ENCODER, INSTANCES, Bundle
 from starnet.errors import StarnetError
 from starnet.masks import Decoded
-from starnet.models.backend import Embedding
+from starnet.models.backend import Embedding, check_bands
 from starnet.models.devices import Devices
 from starnet.models.prompt_windows import Alike, cut, prompt_origins
 from starnet.models.runtime import Acceleration, Graph, explained, is_out_of_memory, sessions
@@ -120,12 +120,7 @@ class SessionBackend:
 
     def encode(self, image: NDArray[np.float32]) -> Embedding:
         """Features of a window, ``(nband, ny, nx)`` as the recipe shows it."""
-        bands = self.config.bands
-        if bands and len(image) != len(bands):
-            raise StarnetError(
-                f"the network {self.config.name} takes the bands {', '.join(bands)}, and the mosaic has {len(image)}: "
-                "give these bands in this order"
-            )
+        check_bands(self.config, image)
         shape = (image.shape[1], image.shape[2])
         with self._lock, explained(self.device, f"a window of {shape[1]} x {shape[0]} pixels"):
             return {**self.graphs[ENCODER](self.encoder_inputs(image)), "shape": shape}

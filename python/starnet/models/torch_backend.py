@@ -15,7 +15,7 @@ from torch import Tensor
 
 from starnet.errors import StarnetError
 from starnet.masks import Decoded
-from starnet.models.backend import Embedding
+from starnet.models.backend import Embedding, check_bands, too_little_memory
 from starnet.models.prompt_windows import Alike
 from starnet.networks import NetworkConfig, checkpoints
 from starnet.networks.network import Network
@@ -133,12 +133,7 @@ class TorchBackend:
 
     def encode(self, image: NDArray[np.float32]) -> Embedding:
         """Features of a window, ``(nband, ny, nx)`` as the recipe shows it."""
-        bands = self.config.bands
-        if bands and len(image) != len(bands):
-            raise StarnetError(
-                f"the network {self.config.name} takes the bands {', '.join(bands)}, and the mosaic has {len(image)}: "
-                "give these bands in this order"
-            )
+        check_bands(self.config, image)
         shape = (image.shape[1], image.shape[2])
         with self._running(f"a window of {shape[1]} x {shape[0]} pixels"):
             features = self.network.encode(self._tensor(image)[None])
@@ -209,10 +204,7 @@ class TorchBackend:
         except RuntimeError as error:
             # The CPU's allocator has no error of its own.
             if isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
-                raise StarnetError(
-                    f"{self.device} has too little memory for {what}: use smaller tiles, fewer prompts at once, or "
-                    "another device"
-                ) from error
+                raise too_little_memory(self.device, what) from error
             raise
         finally:
             torch.set_num_threads(before)

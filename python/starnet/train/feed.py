@@ -25,7 +25,8 @@ Augment = Callable[[Batch, torch.Generator], Batch]
 Arrays = dict[str, NDArray[Any]]
 
 _VALIDATION = 0x5EED  # keeps the validation's samples apart from the training's
-_AHEAD = 16  # batches that a process makes in advance
+# Batches that a process makes in advance: at most so many, of so many bytes together, and two in any case.
+_AHEAD, _AHEAD_BYTES = 16, 2**28
 _STRETCH = 4096  # samples of a row after which it goes on behind the others
 
 
@@ -92,7 +93,7 @@ class Feed:
             sampler=count(first),
             num_workers=self.workers,
             # A new field takes seconds: batches are there to learn from meanwhile.
-            prefetch_factor=_AHEAD if self.workers else None,
+            prefetch_factor=self._ahead if self.workers else None,
             collate_fn=_as_it_is,
             multiprocessing_context="spawn" if self.workers else None,
             worker_init_fn=_start,
@@ -109,6 +110,12 @@ class Feed:
         feed = replace(self, augment=None, samples=None, workers=0, seed=self.seed ^ _VALIDATION)
         parts = [range(i, min(i + self.batch, samples)) for i in range(0, samples, self.batch)]
         return [_tensors(feed.make(list(part))) for part in parts]
+
+    @property
+    def _ahead(self) -> int:
+        # Pixels and three targets in float32, labels in int32, and a byte that says what is valid.
+        each = self.batch * self.size**2 * (4 * len(self.source.bands) + 3 * 4 + 4 + 1)
+        return max(2, min(_AHEAD, _AHEAD_BYTES // each))
 
     def make(self, indices: list[int]) -> Arrays:
         """A batch of samples, given by their numbers."""

@@ -14,12 +14,12 @@ from starnet import filters
 from starnet.evaluate.labels import ArrayLabels
 from starnet.evaluate.metrics import LEAST_AREA, Tally, match, tally
 from starnet.evaluate.overlaps import find_overlaps
+from starnet.models import Dense
 from starnet.networks.network import Features, Network
+from starnet.prompts import local_maxima
 from starnet.train.asking import ask
 from starnet.train.prompting import choose
 
-#: Foreground, and least height of a centre: those of the engine.
-FOREGROUND, CENTRE = 0.5, 0.3
 #: Objects of a sample that are asked for.
 ASKED = 64
 
@@ -33,21 +33,9 @@ def form_objects(maps: NDArray[np.float32]) -> NDArray[np.int32]:
         Foreground, centre and boundary distance, 0 to 1.
     """
     foreground, centre, distance = maps
-    mask = foreground > FOREGROUND
-    centre = np.where(mask, centre, 0)
-    around = np.pad(centre, 1)
-    ny, nx = centre.shape
-    # Of equals that touch, the first in the order of rows is the seed.
-    first = np.ones(centre.shape, bool)
-    for dy in range(3):
-        for dx in range(3):
-            neighbour = around[dy : dy + ny, dx : dx + nx]
-            if (dy, dx) < (1, 1):
-                first &= centre > neighbour
-            elif (dy, dx) > (1, 1):
-                first &= centre >= neighbour
-    markers = np.zeros(centre.shape, np.int32)
-    ys, xs = np.nonzero(first & (centre > CENTRE))
+    mask = foreground > Dense.foreground_threshold
+    ys, xs = local_maxima(np.where(mask, centre, 0), Dense.centre_threshold, Dense.seed_distance)
+    markers = np.zeros(mask.shape, np.int32)
     markers[ys, xs] = np.arange(1, len(ys) + 1)
     labels = filters.watershed(-distance, markers, mask=mask, connectivity=2)
     # Components without a seed are an object each.
