@@ -15,6 +15,7 @@ from starnet.errors import StarnetError
 from starnet.evaluate.labels import open_labels
 from starnet.mosaic import Mosaic
 from starnet.recipe import Recipe
+from starnet.networks.adapter import Adapter
 from starnet.simulate import Field, load_preset, write
 from starnet.splits import SimulatedSplit, save_split
 from starnet.train.feed import Feed, _Batches
@@ -303,5 +304,18 @@ def test_bad_mappings():
     ]:
         with pytest.raises(StarnetError, match=message):
             load_source(mapping)
-    with pytest.raises(StarnetError, match="same number of bands"):
-        load_sources([{"kind": "simulated", "preset": "xdf", "bands": n} for n in (1, 2)])
+
+
+def test_other_numbers_of_bands_are_shown_as_channels():
+    """As a network without a learned adapter shows itself the bands: of one and of six."""
+    mappings = [{"kind": "simulated", "preset": "nircam", "field": 64, "bands": n} for n in (1, 6)]
+    mixed = load_sources(mappings)
+    assert mixed.bands == ("red", "green", "blue")
+    for which, mapping in enumerate(mappings):
+        own, shown = load_source(mapping).sample(0, 32, 2 * 5 + which), mixed.sample(which, 32, 5)
+        assert np.array_equal(shown.labels, own.labels)
+        assert np.array_equal(shown.ignore, own.ignore)
+        channels = Adapter()(torch.from_numpy(own.image)[None])[0].numpy()
+        np.testing.assert_allclose(shown.image, channels, atol=1e-5)
+        assert shown.image.dtype == np.float32
+    assert load_sources([mappings[1]] * 2).bands[0] == "F444W"

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from starnet.errors import StarnetError
+from starnet.networks.geometry import grouped
 from starnet.train.samples import Sample, Source
 
 #: Samples after which the turns repeat: weights are kept to a part in so many.
 _CYCLE = 100
+#: Names of channels that are made of bands.
+CHANNELS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
 class Several:
     """Samples of several sources in fixed turns, evenly spread.
 
+    Where their numbers of bands differ, samples show three channels, made of the bands as a network without a learned
+    adapter makes them (`starnet.networks.geometry.grouped`).
+
     Attributes
     ----------
     sources : tuple of Source
-        Of the same number of bands.
+        Of any numbers of bands.
     weights : tuple of float
         Their shares of the samples, up to a factor.
     """
@@ -34,17 +39,15 @@ class Several:
     def __post_init__(self) -> None:
         if not self.sources or len(self.sources) != len(self.weights) or min(self.weights) <= 0:
             raise ValueError("several sources need a weight each, more than 0")
-        for source in self.sources:
-            if len(source.bands) != len(self.bands):
-                raise StarnetError(
-                    f"one source has the bands {', '.join(self.bands)} and another {', '.join(source.bands)}: "
-                    "give each source the same number of bands"
-                )
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Those of the first source."""
-        return self.sources[0].bands
+        """Those of the first source, or names of the channels."""
+        return CHANNELS if self._differ else self.sources[0].bands
+
+    @cached_property
+    def _differ(self) -> bool:
+        return len({len(source.bands) for source in self.sources}) > 1
 
     @cached_property
     def _turns(self) -> NDArray[np.int64]:
@@ -61,7 +64,11 @@ class Several:
         taken = self._turns == which
         own = cycle * int(taken.sum()) + int(taken[:turn].sum())
         # Two sources of one kind must not draw the same.
-        return self.sources[which].sample(own, size, seed * len(self.sources) + which)
+        source = self.sources[which]
+        sample = source.sample(own, size, seed * len(self.sources) + which)
+        if not self._differ:
+            return sample
+        return replace(sample, image=np.tensordot(grouped(len(source.bands)), sample.image, axes=1))
 
 
 def several(sources: Sequence[Source], weights: Sequence[float] | None = None) -> Source:
@@ -71,8 +78,6 @@ def several(sources: Sequence[Source], weights: Sequence[float] | None = None) -
     ------
     ValueError
         If there is none, or not a positive weight for each.
-    StarnetError
-        If their numbers of bands differ.
     """
     if len(sources) == 1:
         return sources[0]
