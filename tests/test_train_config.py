@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parent.parent / "configs" / "train"
 SHIPPED = sorted(FOLDER.glob("*.yaml"))
 # What makes a shipped training one of seconds.
 TOY = {
-    "tiny": {"encoder": SMALL["network"]["encoder"], "prompt": SMALL["network"]["prompt"]},
+    "tiny": {**SMALL["network"], "checkpoint": None},
     "vit_b": {"name": "vit_test", "checkpoint": None},
 }
 
@@ -31,8 +31,8 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def test_there_are_the_five() -> None:
-    assert {path.stem for path in SHIPPED} == {"tiny", "tiny-quick", "vit_b-decoder", "vit_b-full", "vit_b-lora"}
+def test_what_is_shipped() -> None:
+    assert {path.stem for path in SHIPPED} == {"tiny", "tiny-first", "tiny-prompts", "tiny-quick", "vit_b-decoder", "vit_b-full", "vit_b-lora"}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -75,7 +75,7 @@ def test_round_trip(tmp_path: Path) -> None:
         ({"steps": 0}, "steps=0: must be more than 0"),
         ({"network": {"name": "huge"}}, r"network\.name='huge' is unknown; choose tiny"),
         ({"network": {"encoder": {"depth": 3}}}, r"network\.encoder\.depth is unknown; choose from widths"),
-        ({"learning": {"encoder": "half"}}, r"learning\.encoder='half' is unknown; choose full, lora, frozen"),
+        ({"learning": {"encoder": "half"}}, r"learning\.encoder='half' is unknown; choose full, lora, neck, frozen"),
         ({"embeddings": "kept"}, "embeddings: only those of a frozen encoder"),
         ({"embeddings": "kept", "learning": {"encoder": "frozen"}}, r"embeddings: .* set data\.samples"),
         ({"data": {"train": []}}, r"data\.train is empty"),

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from starnet.networks import checkpoints
 from starnet.networks.checkpoints import load
 from starnet.train.module import Training
-from starnet.train.training import feeds, train
+from starnet.train.training import feeds, start, train
 from train_samples import Skies, small
 
 VIT = {
@@ -106,3 +107,17 @@ def test_the_weights_are_those_that_were_judged(tmp_path: Path) -> None:
             module.validation_step(batch, i)
     module.on_validation_epoch_end()
     assert module.figures == pytest.approx(result.figures, rel=1e-4)
+
+
+def test_the_neck_learns_prompts_and_leaves_the_head_as_it_is(tmp_path: Path) -> None:
+    checkpoints.save(start(small().network), tmp_path / "first.safetensors", {})
+    begun = {"checkpoint": str(tmp_path / "first.safetensors")}
+    config = small(network=begun, learning={"encoder": "neck", "head": False}, optimiser={"rate": 1e-2})
+    assert (config.judges_head, config.monitor) == (False, "point_iou")
+    result = train(config, tmp_path / "run", sources=(Skies(1), Skies(2)))
+    learned, before = load(result.weights).eval(), start(config.network).eval()
+    pixels = torch.randn((1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        ours, theirs = learned.encode(pixels), before.encode(pixels)
+        assert torch.equal(learned.instance_maps(ours), before.instance_maps(theirs))
+    assert not torch.equal(ours["embedding"], theirs["embedding"])

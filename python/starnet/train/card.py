@@ -53,9 +53,12 @@ def _text(config: TrainConfig, network: Network, steps: int, figures: dict[str, 
     counts = parameters.count(network)
     learning = config.learning
     learned = {
-        "encoder": {"full": "all weights", "lora": f"LoRA of rank {learning.rank}", "frozen": "frozen"}[
-            learning.encoder
-        ],
+        "encoder": {
+            "full": "all weights",
+            "lora": f"LoRA of rank {learning.rank}",
+            "neck": "last layer",
+            "frozen": "frozen",
+        }[learning.encoder],
         "prompts and masks": "learned" if learning.decoder and config.asks else "frozen",
         "instance head": ("learned" if learning.head else "frozen") if network.instance_head else "none",
         "adapter of bands": ", ".join(config.network.bands) or "fixed",

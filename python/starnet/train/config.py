@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 
 from starnet.atomic import replacing
-from starnet.networks import NETWORKS, NetworkConfig
+from starnet.networks import NETWORKS, NetworkConfig, TinyEncoder
 from starnet.train.augmentations import config_from
 from starnet.train.documents import as_mapping, difference, from_mapping, override, read_yaml
 from starnet.train.sources.loading import read_choice
@@ -113,8 +113,9 @@ class Learning:
 
     Parameters
     ----------
-    encoder : {"full", "lora", "frozen"}
-        All its weights, low-rank additions to its attention (Hu et al. 2021, arXiv:2106.09685), or none.
+    encoder : {"full", "lora", "neck", "frozen"}
+        All its weights, low-rank additions to its attention (Hu et al. 2021, arXiv:2106.09685), those of its last
+        layer alone, which lead to the embedding and not to a `tiny`'s instance head, or none.
     decoder, head, adapter : bool
         Whether prompt encoder and mask decoder, the instance head, and a learned adapter of bands do.
     rank : int
@@ -123,7 +124,7 @@ class Learning:
         They are scaled by ``alpha / rank``.
     """
 
-    encoder: Literal["full", "lora", "frozen"] = "full"
+    encoder: Literal["full", "lora", "neck", "frozen"] = "full"
     decoder: bool = True
     head: bool = True
     adapter: bool = True
@@ -330,8 +331,10 @@ class TrainConfig:
     def judges_head(self) -> bool:
         """Whether there is an instance head, and the training changes what it says."""
         learning = self.learning
-        changes = learning.head or learning.encoder != "frozen" or bool(learning.adapter and self.network.bands)
-        return self.network.network().instance_head and changes
+        network = self.network.network()
+        unchanged = ("neck", "frozen") if isinstance(network.encoder, TinyEncoder) else ("frozen",)
+        changes = learning.head or learning.encoder not in unchanged or bool(learning.adapter and self.network.bands)
+        return network.instance_head and changes
 
     @property
     def monitor(self) -> str:

@@ -161,6 +161,8 @@ def prepare(network: Network, learning: Learning, *, checkpointing: bool = False
         "instance_head": learning.head,
     }
     parameters.freeze(network, [name for name, learns in parts.items() if not learns])
+    if learning.encoder == "neck":
+        network.image_encoder.neck.requires_grad_()
     if learning.encoder == "lora":
         lora.add(network, rank=learning.rank, alpha=learning.alpha)
     if hasattr(network.image_encoder, "checkpointing"):
