@@ -32,7 +32,15 @@ def one_thread() -> None:
 
 
 def test_what_is_shipped() -> None:
-    assert {path.stem for path in SHIPPED} == {"tiny", "tiny-first", "tiny-prompts", "tiny-quick", "vit_b-decoder", "vit_b-full", "vit_b-lora"}
+    assert {path.stem for path in SHIPPED} == {
+        "tiny",
+        "tiny-first",
+        "tiny-prompts",
+        "tiny-quick",
+        "vit_b-decoder",
+        "vit_b-full",
+        "vit_b-lora",
+    }
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

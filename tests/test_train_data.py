@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from starnet.errors import StarnetError
 from starnet.evaluate.labels import open_labels
 from starnet.mosaic import Mosaic
-from starnet.recipe import Recipe
 from starnet.networks.adapter import Adapter
+from starnet.recipe import Recipe
 from starnet.simulate import Field, load_preset, write
 from starnet.splits import SimulatedSplit, save_split
 from starnet.train.feed import Feed, _Batches
