@@ -44,6 +44,19 @@ def stack_rgb(
     out: NDArray[Any],
     threads: int | None = None,
 ) -> None: ...
+def read_rows(descriptor: int, offset: int, step: int, out: NDArray[np.uint8]) -> None: ...
+def split_by_seeds(
+    components: NDArray[np.int32],
+    extents: NDArray[np.int32],
+    which: NDArray[np.int64],
+    centre: NDArray[np.float32],
+    depth: NDArray[np.float32],
+    threshold: float,
+    distance: int,
+    min_area: int,
+    first: int,
+    out: NDArray[np.int32],
+) -> NDArray[np.int32]: ...
 def watershed(
     landscape: NDArray[np.float32],
     markers: NDArray[np.int32],
