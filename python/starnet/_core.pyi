@@ -108,6 +108,12 @@ def mesh_statistics(
     iterations: int = 10,
     threads: int | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint32]]: ...
+def noise_from_weight(
+    ivar: NDArray[np.float32],
+    factor: float,
+    out: NDArray[np.float32] | None = None,
+    threads: int | None = None,
+) -> NDArray[np.float32]: ...
 def noise_units(
     data: NDArray[np.float32],
     flux: NDArray[np.float32],
