@@ -89,6 +89,9 @@ def test_parts_automatic_masks_and_the_whole_command(files: list[str], weights: 
     assert {"fit", "masks", "segment", "catalog", "outputs"} <= set(onnx["seconds"])
     assert set(onnx["busy"]) == {"read", "network", "objects"}
     assert onnx["peak_memory"] > 2**20
+    assert content["sep"]["sources"] > 0
+    assert content["sep"]["cpu"] > 0
+    assert f"{content['sep']['version']}, files to labels" in result.output
 
 
 def test_a_bundle_is_measured_alone(files: list[str], weights: Path, tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from hypothesis.extra import numpy as npst
 
 from fake_backend import FakeBackend
 from fake_sky import SHAPE, sources, write_sky
+from starnet import _core
 from starnet.errors import StarnetError
+from starnet.filters import label, watershed
 from starnet.flags import Flag
 from starnet.models.dense import SeededWatershed
 from starnet.pipeline import SegmentResult, segment
@@ -96,6 +98,54 @@ def test_seeds_are_maxima_that_are_apart(centre: np.ndarray, distance: int) -> N
         assert np.count_nonzero(others) == 1
     if centre.max() > 0.3:
         assert centre[ys, xs].max() == centre.max()
+
+
+def split_in_words(centre: np.ndarray, distance: np.ndarray, mask: np.ndarray, splitter: SeededWatershed) -> np.ndarray:
+    """What `SeededWatershed` is to do with one component, in functions that have oracles of their own."""
+    heights = np.where(mask, centre, np.float32(0))
+    ys, xs = local_maxima(heights, splitter.centre_threshold, splitter.seed_distance)
+    while len(ys) > 1:
+        markers = np.zeros(mask.shape, np.int32)
+        markers[ys, xs] = np.arange(1, len(ys) + 1)
+        split = watershed(-distance, markers, mask=mask, connectivity=2)
+        large = np.bincount(split.ravel(), minlength=len(ys) + 1)[1:] >= splitter.min_area
+        if large.all():
+            return split
+        ys, xs = ys[large], xs[large]
+    return mask.astype(np.int32)
+
+
+LEVELS = st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.7, 1.0])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    npst.arrays(np.float32, (2, 17, 23), elements=LEVELS | st.floats(0, 1, width=32)),
+    npst.arrays(np.bool_, (17, 23), elements=st.sampled_from([True, True, False])),
+    st.builds(SeededWatershed, st.sampled_from([0.05, 0.3, 0.5]), st.integers(1, 3), st.integers(1, 9)),
+    st.integers(1, 9),
+)
+def test_all_components_of_a_tile_are_split_as_one_by_one(
+    landscape: np.ndarray, foreground: np.ndarray, splitter: SeededWatershed, first: int
+) -> None:
+    components, count = label(foreground & (landscape[0] != np.float32(0.1)))
+    extents = _core.extents(components, count)
+    which = np.arange(1, count + 1)[:: 2 if count > 3 else 1]
+    labels = np.full(foreground.shape, -1, np.int32)
+    counts = splitter.split_all(landscape, components, extents, which, labels, first)
+    expected = np.full(foreground.shape, -1, np.int32)
+    numbers = []
+    for component in which:
+        mask = components == component
+        split = split_in_words(*landscape, mask, splitter)
+        own = np.zeros_like(landscape)
+        own[:, mask] = landscape[:, mask]
+        np.testing.assert_array_equal(splitter.split(own[0], own, mask), split)
+        expected[mask] = split[mask] + first - 1
+        first += split.max()
+        numbers.append(split.max())
+    np.testing.assert_array_equal(labels, expected)
+    np.testing.assert_array_equal(counts, numbers)
 
 
 def test_a_component_without_a_centre_is_one_object() -> None:

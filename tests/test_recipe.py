@@ -10,8 +10,10 @@ import yaml
 from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 from scipy import ndimage
 
+from starnet import _core
 from starnet.errors import StarnetError
 from starnet.filters import rolling_median
 from starnet.mosaic import ArrayMosaic, Mosaic
@@ -100,6 +102,16 @@ def test_pixels_that_are_not_valid(config, weights):
         assert getattr(whole, name).dtype == np.float32
         assert np.isfinite(getattr(whole, name)[whole.valid]).all()
     assert (whole.sigma > 0).all()
+
+
+@given(npst.arrays(np.float32, (3, 19), elements=st.floats(width=32)), st.floats(0.125, 8, width=32))
+def test_noise_of_a_weight_map_is_numpys(ivar, factor):
+    sigma = np.zeros(ivar.shape, np.float32)
+    np.sqrt(ivar, out=sigma, where=ivar > 0)
+    known = sigma > 0
+    np.divide(np.float32(factor), sigma, out=sigma, where=known)
+    sigma[~known] = np.inf
+    np.testing.assert_array_equal(_core.noise_from_weight(ivar, factor), sigma)
 
 
 @pytest.mark.parametrize("weights", [False, True])

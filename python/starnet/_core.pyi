@@ -44,6 +44,19 @@ def stack_rgb(
     out: NDArray[Any],
     threads: int | None = None,
 ) -> None: ...
+def read_rows(descriptor: int, offset: int, step: int, out: NDArray[np.uint8]) -> None: ...
+def split_by_seeds(
+    components: NDArray[np.int32],
+    extents: NDArray[np.int32],
+    which: NDArray[np.int64],
+    centre: NDArray[np.float32],
+    depth: NDArray[np.float32],
+    threshold: float,
+    distance: int,
+    min_area: int,
+    first: int,
+    out: NDArray[np.int32],
+) -> NDArray[np.int32]: ...
 def watershed(
     landscape: NDArray[np.float32],
     markers: NDArray[np.int32],
@@ -95,6 +108,12 @@ def mesh_statistics(
     iterations: int = 10,
     threads: int | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint32]]: ...
+def noise_from_weight(
+    ivar: NDArray[np.float32],
+    factor: float,
+    out: NDArray[np.float32] | None = None,
+    threads: int | None = None,
+) -> NDArray[np.float32]: ...
 def noise_units(
     data: NDArray[np.float32],
     flux: NDArray[np.float32],

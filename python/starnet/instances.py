@@ -17,7 +17,7 @@ import numpy.typing as npt
 from starnet import _core
 from starnet.flags import Flag
 from starnet.layers import Layers
-from starnet.models.base import Drawn, Splitter
+from starnet.models.base import Drawn, Splitter, TileSplitter
 from starnet.tiles import Box
 
 SPLIT_WINDOW = 2048
@@ -146,6 +146,13 @@ def form_objects(
     numbers[1:][whole] = np.arange(1, n + 1)
     labels = numbers[components]
     bits = [np.zeros(n, np.int32)]
+    if isinstance(splitter, TileSplitter):
+        fits = np.maximum(extents[:, 1] - extents[:, 0], extents[:, 3] - extents[:, 2]) <= SPLIT_WINDOW
+        which = np.flatnonzero(to_split & fits) + 1
+        counts = splitter.split_all(layers.landscape, components, extents, which, labels, n + 1)
+        bits.append(np.repeat(np.where(counts > 1, np.int32(Flag.BLENDED), np.int32(0)), counts))
+        n += int(counts.sum())
+        to_split &= ~fits
     for component in np.flatnonzero(to_split):
         whole_box = Box(*extents[component, :4].tolist())
         windows = fixed_windows(whole_box.shift(box.y0, box.x0))

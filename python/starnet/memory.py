@@ -1,7 +1,8 @@
-"""Resident memory of this process."""
+"""Resident memory of this process, and what it does with memory that it no longer needs."""
 
 from __future__ import annotations
 
+import ctypes
 import re
 import resource
 import sys
@@ -34,6 +35,23 @@ def extra_peak(before: int | None) -> int | None:
     """Bytes by which resident memory exceeded `before`, at most, since `reset_peak`."""
     peak = None if before is None else _status("VmHWM")
     return None if peak is None or before is None else max(0, peak - before)
+
+
+# glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+
+
+def keep_freed_memory() -> None:
+    """Lets arrays that were freed be the next ones, whatever their size and thread: for a process that is ours alone.
+
+    glibc gives large arrays back to the system at once, and threads do not share what they freed. The pages of each
+    tile are then taken, and cleared by the system, anew: a fifth of the time of a run. Elsewhere nothing is done.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_MMAP_THRESHOLD, 2**30)
+        mallopt(_M_TRIM_THRESHOLD, 2**30)
 
 
 def _status(name: str) -> int | None:

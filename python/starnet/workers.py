@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from starnet import _core
 from starnet.errors import StarnetError
-from starnet.memory import peak_memory
+from starnet.memory import keep_freed_memory, peak_memory
 
 _job: Any = None
 
@@ -226,6 +226,7 @@ def pool(job: Any, workers: int) -> Iterator[Pool]:
 def _start(job: Any) -> None:
     global _job
     _job = job
+    keep_freed_memory()
     _core.set_threads(1)  # the processes are the parallelism
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""`starnet segment` as a whole: FITS files in, FITS files out, in a process of its own."""
+"""`starnet segment` as a whole, FITS files in, FITS files out, and `sep` on the same files: each in its own process."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from starnet.compare.images import detection_image
+from starnet.compare.methods import Sep, sep_background
 from starnet.errors import StarnetError
 from starnet.mosaic import Mosaic
 
@@ -62,6 +64,53 @@ class EndToEnd:
         """Time of the stages that overlap, over that of the slowest of them: 1 where it alone counts."""
         tiled = self.seconds.get("masks", 0.0) + self.seconds.get("segment", 0.0)
         return tiled / max(max(self.busy.values(), default=0.0), 1e-9)
+
+
+@dataclass(frozen=True)
+class SepRun:
+    """What `sep` took to find the same field's objects.
+
+    Attributes
+    ----------
+    version : str
+        Of `sep`.
+    sources : int
+        How many it found.
+    cpu : float
+        CPU seconds of reading, background and extraction, without the start of Python.
+    """
+
+    version: str
+    sources: int
+    cpu: float
+
+
+def run_sep(files: Sequence[str]) -> SepRun:
+    """Runs `sep` as its users do: the background of each band, one detection image, extraction with deblending.
+
+    There is no catalog beyond what the extraction measures, and nothing is written.
+
+    Raises
+    ------
+    StarnetError
+        If it fails; says what it said.
+    """
+    code = "from starnet.bench.end_to_end import find_with_sep; find_with_sep()"
+    done = subprocess.run([sys.executable, "-c", code, *files], capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise StarnetError(f"sep failed: {said[-1] if said else f'exit {done.returncode}'}")
+    return SepRun(**json.loads(done.stdout))
+
+
+def find_with_sep() -> None:
+    """Prints a `SepRun` of the files in the command line as JSON."""
+    sep = Sep()
+    start = time.process_time()
+    prepared = detection_image(Mosaic.open(sys.argv[1:]), sep_background)
+    labels = sep.label(prepared, sep.defaults)
+    cpu = time.process_time() - start
+    print(json.dumps({"version": sep.version, "sources": int(labels.max(initial=0)), "cpu": cpu}))
 
 
 def run_segment(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from starnet.bench.arithmetic import FRACTION, Expected, expected_rates
-from starnet.bench.end_to_end import EndToEnd, run_segment
+from starnet.bench.end_to_end import EndToEnd, SepRun, run_segment, run_sep
 from starnet.bench.machine import machine
 from starnet.bench.network_cases import EAGER, compiler, network_cases
 from starnet.bench.peers import set_threads
@@ -49,6 +49,8 @@ class Inference:
         Parts of networks.
     runs : list of EndToEnd
         Of `starnet segment`.
+    sep : SepRun, optional
+        The same field, by `sep`.
     expected : list of Expected
         By arithmetic, not measured.
     notes : list of str
@@ -64,6 +66,7 @@ class Inference:
     devices: dict[str, str] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     runs: list[EndToEnd] = field(default_factory=list)
+    sep: SepRun | None = None
     expected: list[Expected] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     peak_memory: int = 0
@@ -89,6 +92,7 @@ class Inference:
             "notes": self.notes,
             "results": [result.document() for result in self.results],
             "segment": [{**asdict(run), "mpix_per_s": run.rate, "over_slowest": run.overlap} for run in self.runs],
+            "sep": None if self.sep is None else asdict(self.sep),
             "by_arithmetic_not_measured": {
                 "fraction_of_peak_assumed": FRACTION,
                 "rates": [asdict(one) for one in self.expected],
@@ -159,6 +163,9 @@ def infer(
             if "segment" in chosen:
                 _segment(found, one, sky, folder, device, told)
         assert found is not None
+        if found.runs and sky is not None:
+            told("sep")
+            found.sep = run_sep(sky.files)
         told("arithmetic")
         found.expected = _expected(found)
     found.peak_memory = peak_memory()

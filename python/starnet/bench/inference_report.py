@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from starnet.bench.arithmetic import FRACTION
-from starnet.bench.end_to_end import EndToEnd
+from starnet.bench.end_to_end import EndToEnd, SepRun
 from starnet.bench.inference import Inference
 from starnet.bench.network_cases import COMPILED, EAGER, GENERATOR
 from starnet.bench.race import Entry, Result
@@ -43,6 +43,8 @@ def print_inference(found: Inference, file: IO[str] | None = None) -> None:
     if found.runs:
         console.print("\nstarnet segment, FITS to FITS", markup=False)
         console.print(_runs(found.runs))
+        if found.sep is not None:
+            console.print(_beside_sep(found.runs, found.sep), markup=False, soft_wrap=True)
         for run in found.runs:
             console.print(_stages(run), markup=False, soft_wrap=True)
     if found.notes:
@@ -102,6 +104,15 @@ def _runs(runs: Iterable[EndToEnd]) -> Table:
             f"{run.peak_memory / 2**20:.0f}", str(run.tiles), str(run.sources), f"{run.overlap:.2f}",
         )  # fmt: skip
     return table
+
+
+def _beside_sep(runs: Iterable[EndToEnd], sep: SepRun) -> str:
+    times = ", ".join(f"{run.model} by {run.backend} {run.cpu / max(sep.cpu, 1e-9):.2f}" for run in runs)
+    return (
+        f"{sep.version}, files to labels: {sep.cpu:.1f} CPU s, {sep.sources} objects (background of each band, "
+        "extraction with deblending; no catalog, no files, without the start of Python); its CPU seconds that a run "
+        f"takes: {times}"
+    )
 
 
 def _stages(run: EndToEnd) -> str:

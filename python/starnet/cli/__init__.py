@@ -25,6 +25,7 @@ from starnet.cli.segment import segment
 from starnet.cli.simulate import simulate
 from starnet.cli.train import train
 from starnet.errors import StarnetError
+from starnet.memory import keep_freed_memory
 
 __all__ = ["app", "main"]
 
@@ -101,6 +102,7 @@ def starnet(
 
 def main() -> None:
     """Entry point of the `starnet` command."""
+    keep_freed_memory()
     try:
         try:
             app()

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +19,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
+from starnet import _core
 from starnet.errors import StarnetError
 from starnet.tiles import Box
 
@@ -166,17 +166,13 @@ class RawPlane:
         row, part = self.shape[1] * item, box.shape[1] * item
         rows = max(1, _STRIP_BYTES // part)
         strip = np.empty((min(rows, box.shape[0]), box.shape[1], self.samples), self.dtype)
-        view = strip.view(np.uint8).reshape(-1).data
+        view = strip.view(np.uint8).reshape(len(strip), part)
         try:
             with self.path.open("rb", buffering=0) as file:
                 for y0 in range(box.y0, box.y1, rows):
                     n = min(rows, box.y1 - y0)
                     start = self.offset + y0 * row + box.x0 * item
-                    if part == row:
-                        _read_at(file, view[: n * row], start)
-                    else:
-                        for i in range(n):
-                            _read_at(file, view[i * part : (i + 1) * part], start + i * row)
+                    _core.read_rows(file.fileno(), start, row, view[:n])
                     values = physical(strip[:n, :, self.sample], self.scale, self.zero, self.blank)
                     assign(out[y0 - box.y0 : y0 - box.y0 + n], values)
         except OSError as error:
@@ -184,12 +180,6 @@ class RawPlane:
                 f"{label(self)} has changed since it was opened ({error.strerror or error}): put it back or start again"
             ) from error
         return out
-
-
-def _read_at(file: FileIO, view: memoryview, offset: int) -> None:
-    file.seek(offset)
-    if file.readinto(view) != len(view):
-        raise OSError("it is shorter")
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,44 @@ class Splitter(Protocol):
         ...
 
 
+@runtime_checkable
+class TileSplitter(Splitter, Protocol):
+    """A splitter that takes many components in one call, and makes the same of each."""
+
+    def split_all(
+        self,
+        landscape: npt.NDArray[np.float32],
+        components: npt.NDArray[np.int32],
+        extents: npt.NDArray[np.int32],
+        which: npt.NDArray[np.int64],
+        labels: npt.NDArray[np.int32],
+        first: int,
+    ) -> npt.NDArray[np.int32]:
+        """Labels the pixels of some components `first`, `first` + 1, …; no object is smaller than `min_area`.
+
+        Parameters
+        ----------
+        landscape : ndarray of float32, shape (k, ny, nx)
+            As in `Maps`.
+        components : ndarray of int32, shape (ny, nx)
+            Numbers of the components, from 1.
+        extents : ndarray of int32, shape (n, 5)
+            ``y0, y1, x0, x1`` and the area of each.
+        which : ndarray of int64
+            Numbers of those to split.
+        labels : ndarray of int32, shape (ny, nx)
+            What is filled; the pixels of other components are left alone.
+        first : int
+            The first object's.
+
+        Returns
+        -------
+        counts : ndarray of int32
+            Objects of each component in `which`.
+        """
+        ...
+
+
 class Mapper(Protocol):
     """Turns windows into maps: all that the work on a tile needs.
 

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from starnet.filters import watershed
+from starnet import _core
 from starnet.models.base import Maps, Splitter
 from starnet.models.network_engine import NetworkEngine
-from starnet.prompts import local_maxima
 from starnet.recipe import Preprocessed
 
 
@@ -42,17 +41,24 @@ class SeededWatershed:
         self, detection: NDArray[np.float32], landscape: NDArray[np.float32], mask: NDArray[np.bool_]
     ) -> NDArray[np.int32]:
         """See `starnet.models.base.Splitter`; a component with fewer than two seeds is one object."""
+        labels = mask.astype(np.int32)
+        whole = np.array([[0, mask.shape[0], 0, mask.shape[1], np.count_nonzero(mask)]], np.int32)
+        self.split_all(landscape, labels.copy(), whole, np.ones(1, np.int64), labels, 1)
+        return labels
+
+    def split_all(
+        self,
+        landscape: NDArray[np.float32],
+        components: NDArray[np.int32],
+        extents: NDArray[np.int32],
+        which: NDArray[np.int64],
+        labels: NDArray[np.int32],
+        first: int,
+    ) -> NDArray[np.int32]:
+        """See `starnet.models.base.TileSplitter`."""
         centre, distance = landscape
-        ys, xs = local_maxima(np.where(mask, centre, 0), self.centre_threshold, self.seed_distance)
-        while len(ys) > 1:
-            markers = np.zeros(mask.shape, np.int32)
-            markers[ys, xs] = np.arange(1, len(ys) + 1)
-            split = watershed(-distance, markers, mask=mask, connectivity=2)
-            large = np.bincount(split.ravel(), minlength=len(ys) + 1)[1:] >= self.min_area
-            if large.all():
-                return split
-            ys, xs = ys[large], xs[large]
-        return mask.astype(np.int32)
+        seeding = self.centre_threshold, self.seed_distance, self.min_area
+        return _core.split_by_seeds(components, extents, which, centre, distance, *seeding, first, labels)
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ class Dense(NetworkEngine):
         return self.finish(preprocessed, self.infer(preprocessed), threads=threads)
 
     def infer(self, preprocessed: Preprocessed) -> NDArray[np.float32]:
-        """Foreground, centre and boundary distance, zero where no pixel has data; float32, ``(3, ny, nx)``."""
+        """Foreground, centre and boundary distance, zero where there are no objects; float32, ``(3, ny, nx)``."""
         if not preprocessed.valid.any():
             return np.zeros((3, *preprocessed.box.shape), np.float32)
         return self.encoder.backend.maps(self.encoder(preprocessed))

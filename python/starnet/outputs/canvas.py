@@ -94,11 +94,12 @@ class Canvas:
 
     def paint(self, box: Box, bands: NDArray[np.float32]) -> None:
         """Show `bands`, ``(nband, ny, nx)`` as `composite` takes them, in `box`: the mean of each bin."""
-        sums = self._bin(np.nan_to_num(bands), np.add)
-        # Bins at the far borders are smaller.
-        heights, widths = (np.minimum(self.binning, n - np.arange(0, n, self.binning)) for n in box.shape)
-        sums /= np.outer(heights, widths).astype(np.float32)
-        self.part(box)[...] = self._enlarge(composite(sums))
+        if self.binning > 1:
+            bands = self._bin(np.nan_to_num(bands), np.add)
+            # Bins at the far borders are smaller.
+            heights, widths = (np.minimum(self.binning, n - np.arange(0, n, self.binning)) for n in box.shape)
+            bands /= np.outer(heights, widths).astype(np.float32)
+        self.part(box)[...] = self._enlarge(composite(bands))
 
     def labels(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
         """Give labels ``(ny, nx)`` the scale of the picture: the highest of each bin, so that no object is lost."""
@@ -110,13 +111,13 @@ class Canvas:
 
     def _bin(self, values: NDArray[_Number], combine: np.ufunc) -> NDArray[_Number]:
         """Combine the pixels of each bin of the last two axes; bins at the far borders may be smaller."""
-        for axis in (-2, -1):
-            values = np.moveaxis(values, axis, -1)
-            binned = values[..., :: self.binning].copy()
+        for axis in (-2, -1):  # whole rows first: they lie together in memory
+            values = np.moveaxis(values, axis, 0)
+            binned = values[:: self.binning].copy(order="K")
             for i in range(1, self.binning):
-                pixels = values[..., i :: self.binning]
-                combine(binned[..., : pixels.shape[-1]], pixels, out=binned[..., : pixels.shape[-1]])
-            values = np.moveaxis(binned, -1, axis)
+                pixels = values[i :: self.binning]
+                combine(binned[: len(pixels)], pixels, out=binned[: len(pixels)])
+            values = np.moveaxis(binned, 0, axis)
         return values
 
     def _enlarge(self, values: NDArray[_Number]) -> NDArray[_Number]:

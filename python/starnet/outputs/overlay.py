@@ -24,7 +24,7 @@ def write_overlay(
     read_rgb: Callable[[Box], NDArray[np.float32]],
     read_labels: Callable[[Box], NDArray[np.int32]],
     *,
-    max_side: int = 4096,
+    max_side: int = 2048,
     origin: Origin = "lower",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> None:

@@ -18,7 +18,7 @@ def write_preview(
     shape: tuple[int, int],
     read_rgb: Callable[[Box], NDArray[np.float32]],
     *,
-    max_side: int = 4096,
+    max_side: int = 2048,
     origin: Origin = "lower",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> None:

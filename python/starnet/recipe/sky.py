@@ -49,7 +49,7 @@ class Sky:
     ) -> Float32:
         """1-sigma noise of the pixels of a box, ``(ny, nx)`` float32, in the unit of the image; inf where unknown."""
         if self.noise_factor is not None:
-            return _noise_from_weight(self._weight(ivar), self.noise_factor, out)
+            return _core.noise_from_weight(self._weight(ivar), self.noise_factor, out, threads)
         sigma = self.background.rms(box, out=out, threads=threads)
         noisy = self.background.rms_mesh > 0
         if not noisy.all():
@@ -164,7 +164,7 @@ def fit_sky(
             if fit.noise is not None and pixels.ivar is not None:
                 # There is no smooth level yet: each box loses its own.
                 own = _replicate(boxes, box_shape, strip.shape)
-                snr = noise_units(pixels.data[i], own, _noise_from_weight(pixels.ivar[i], 1.0))
+                snr = noise_units(pixels.data[i], own, _core.noise_from_weight(pixels.ivar[i], 1.0, threads=threads))
                 fit.noise.add_rows(strip.y0, snr, masked)
     first = [fit.finish(1.0) for fit in clipped]
 
@@ -215,16 +215,6 @@ def noise_units(data: Float32, level: Float32, sigma: Float32) -> Float32:
         snr = np.subtract(data, level)
         snr /= sigma
     return snr
-
-
-def _noise_from_weight(ivar: Float32, factor: float, out: Float32 | None = None) -> Float32:
-    sigma = np.empty(ivar.shape, dtype=np.float32) if out is None else out
-    sigma.fill(0)
-    np.sqrt(ivar, out=sigma, where=ivar > 0)
-    known = sigma > 0
-    np.divide(np.float32(factor), sigma, out=sigma, where=known)
-    sigma[~known] = np.inf
-    return sigma
 
 
 def _replicate(boxes: npt.NDArray[np.float64], box_shape: tuple[int, int], shape: tuple[int, int]) -> Float32:

@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use crate::leveled::leveled;
+use crate::simd::{Level, level};
 use crate::{Error, Result, View2, ViewMut2, with_threads};
 
 /// Rows of the output that one task makes; the rows above and below that it needs are filtered along x again.
@@ -40,15 +42,16 @@ pub fn detection_image(
     }
     let squares: Vec<f32> = profile.iter().map(|k| k * k).collect();
     let half = profile.len() / 2;
+    let level = level();
     with_threads(threads, || {
         let mut rows = out.rows_mut();
         rows.par_chunks_mut(ROWS_PER_TASK).enumerate().for_each(|(task, rows)| {
             let first = task * ROWS_PER_TASK;
             let (start, end) = (first.saturating_sub(half), (first + rows.len() + half).min(ny));
-            let mut strip = Strip::new(bands, valid, start..end, nx);
-            strip.filter_rows(profile, &squares);
+            let mut strip = Strip::new(level, bands, valid, start..end, nx);
+            strip.filter_rows(level, profile, &squares);
             for (i, row) in rows.iter_mut().enumerate() {
-                strip.filter_column(first + i - start, profile, &squares, row);
+                strip.filter_column(level, first + i - start, profile, &squares, row);
             }
         });
     });
@@ -65,7 +68,13 @@ struct Strip {
 
 impl Strip {
     /// Combines the bands.
-    fn new(bands: &[View2<'_, f32>], valid: &[View2<'_, u8>], rows: std::ops::Range<usize>, nx: usize) -> Self {
+    fn new(
+        level: Level,
+        bands: &[View2<'_, f32>],
+        valid: &[View2<'_, u8>],
+        rows: std::ops::Range<usize>,
+        nx: usize,
+    ) -> Self {
         let mut sums = vec![0.0; rows.len() * nx];
         let mut present = vec![0.0; rows.len() * nx];
         let (mut band, mut good) = (vec![0.0; nx], vec![0; nx]);
@@ -73,21 +82,15 @@ impl Strip {
             for (b, v) in bands.iter().zip(valid) {
                 b.copy_row(y, &mut band);
                 v.copy_row(y, &mut good);
-                for ((s, c), (&pixel, &flag)) in sum.iter_mut().zip(count.iter_mut()).zip(band.iter().zip(&good)) {
-                    *s += if flag != 0 { pixel } else { 0.0 };
-                    *c += f32::from(u8::from(flag != 0));
-                }
+                add_band(level, &band, &good, sum, count);
             }
-            for (s, c) in sum.iter_mut().zip(count) {
-                *s /= c.max(1.0).sqrt();
-                *c = c.min(1.0);
-            }
+            unit_noise(level, sum, count);
         }
         Self { nx, sums, norms: present.clone(), present }
     }
 
     /// Sums along x, of the data with the profile and of the coverage with its squares.
-    fn filter_rows(&mut self, profile: &[f32], squares: &[f32]) {
+    fn filter_rows(&mut self, level: Level, profile: &[f32], squares: &[f32]) {
         let half = profile.len() / 2;
         // A frame of no data spares the inner loop every border test.
         let mut framed = vec![0.0; self.nx + 2 * half];
@@ -96,16 +99,14 @@ impl Strip {
                 framed[half..half + self.nx].copy_from_slice(row);
                 row.fill(0.0);
                 for (shift, &k) in weights.iter().enumerate() {
-                    for (r, p) in row.iter_mut().zip(&framed[shift..]) {
-                        *r += k * p;
-                    }
+                    add_scaled(level, &framed[shift..], k, row);
                 }
             }
         }
     }
 
     /// The output of row `y` of the strip: sums along y, normalised.
-    fn filter_column(&self, y: usize, profile: &[f32], squares: &[f32], out: &mut [f32]) {
+    fn filter_column(&self, level: Level, y: usize, profile: &[f32], squares: &[f32], out: &mut [f32]) {
         let half = profile.len() / 2;
         let mut norm = vec![0.0f32; self.nx];
         out.fill(0.0);
@@ -114,14 +115,39 @@ impl Strip {
             else {
                 continue;
             };
-            let pixels = self.sums[from..].iter().zip(&self.norms[from..]);
-            for ((o, n), (s, c)) in out.iter_mut().zip(&mut norm).zip(pixels) {
-                *o += k * s;
-                *n += k2 * c;
-            }
+            add_scaled(level, &self.sums[from..], k, out);
+            add_scaled(level, &self.norms[from..], k2, &mut norm);
         }
-        for ((o, n), p) in out.iter_mut().zip(&norm).zip(&self.present[y * self.nx..]) {
-            *o = if *p > 0.0 && *n > 0.0 { *o / n.sqrt() } else { 0.0 };
+        normalise(level, &norm, &self.present[y * self.nx..], out);
+    }
+}
+
+leveled! {
+    /// What a band adds to the sum of a row and to the number of bands with data.
+    fn add_band(band: &[f32], good: &[u8], sum: &mut [f32], count: &mut [f32]) {
+        for ((s, c), (&pixel, &flag)) in sum.iter_mut().zip(count).zip(band.iter().zip(good)) {
+            *s += if flag != 0 { pixel } else { 0.0 };
+            *c += f32::from(u8::from(flag != 0));
+        }
+    }
+
+    /// Sums of bands to unit noise, and their number to whether there is any.
+    fn unit_noise(sum: &mut [f32], count: &mut [f32]) {
+        for (s, c) in sum.iter_mut().zip(count) {
+            *s /= c.max(1.0).sqrt();
+            *c = c.min(1.0);
+        }
+    }
+
+    fn add_scaled(source: &[f32], factor: f32, target: &mut [f32]) {
+        for (t, s) in target.iter_mut().zip(source) {
+            *t += factor * s;
+        }
+    }
+
+    fn normalise(norm: &[f32], present: &[f32], out: &mut [f32]) {
+        for ((o, &n), &p) in out.iter_mut().zip(norm).zip(present) {
+            *o = if p > 0.0 && n > 0.0 { *o / n.sqrt() } else { 0.0 };
         }
     }
 }

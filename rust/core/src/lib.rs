@@ -14,6 +14,7 @@ mod view;
 
 pub mod background;
 pub mod detection;
+pub mod files;
 pub mod labels;
 pub mod measure;
 pub mod median;
@@ -21,6 +22,7 @@ pub mod noise;
 pub mod normalize;
 pub mod order;
 pub mod rolling;
+pub mod seeds;
 pub mod simd;
 pub mod tiling;
 pub mod watershed;

@@ -21,6 +21,31 @@ pub enum Noise<'a> {
     },
 }
 
+/// The noise of pixels of inverse variance `ivar`: `factor / sqrt(ivar)`; infinite where that is not a positive number.
+///
+/// Parity: the same arithmetic in float32 in NumPy, bit for bit.
+pub fn noise_from_weight(
+    ivar: View2<'_, f32>,
+    factor: f32,
+    mut out: ViewMut2<'_, f32>,
+    threads: Option<usize>,
+) -> Result<()> {
+    let shape = ivar.shape();
+    if out.shape() != shape {
+        return Err(Error::Shape {
+            name: "out",
+            got: vec![out.shape().0, out.shape().1],
+            expected: vec![shape.0, shape.1],
+        });
+    }
+    with_threads(threads, || {
+        out.rows_mut().into_par_iter().enumerate().for_each_init(Vec::new, |weights, (y, sigma)| {
+            sigma_row(level(), row_of(ivar, y, 0..shape.1, weights), factor, sigma);
+        });
+    });
+    Ok(())
+}
+
 /// What is made of the pixels; all of one shape.
 #[derive(Debug)]
 pub struct NoiseUnits<'a> {

@@ -3,6 +3,7 @@
 mod arrays;
 mod background;
 mod dtypes;
+mod files;
 mod median;
 mod noise;
 mod normalize;
@@ -20,6 +21,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__simd__", starnet_core::simd::check().map_err(arrays::to_py)?.name())?;
     m.add_function(wrap_pyfunction!(arrays::set_threads, m)?)?;
     background::register(m)?;
+    files::register(m)?;
     median::register(m)?;
     noise::register(m)?;
     normalize::register(m)?;

@@ -4,7 +4,7 @@ use numpy::{PyArray2, PyReadonlyArray2};
 use pyo3::prelude::*;
 use starnet_core::noise::{self as core, Noise, NoiseUnits};
 
-use crate::arrays::{to_py, view, view_mut, writable};
+use crate::arrays::{out_or_new, to_py, view, view_mut, writable};
 
 type Plane<'py, T> = Bound<'py, PyArray2<T>>;
 
@@ -40,6 +40,26 @@ fn noise_units(
     py.detach(|| core::noise_units(data, noise, softening, out, threads)).map_err(to_py)
 }
 
+/// The noise of pixels of this inverse variance.
+#[pyfunction]
+#[pyo3(signature = (ivar, factor, out=None, threads=None))]
+fn noise_from_weight<'py>(
+    py: Python<'py>,
+    ivar: PyReadonlyArray2<'py, f32>,
+    factor: f32,
+    out: Option<Bound<'py, PyArray2<f32>>>,
+    threads: Option<usize>,
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let ivar = view(&ivar);
+    let out = out_or_new(py, out, ivar.shape())?;
+    let mut borrowed = writable(&out)?;
+    let target = view_mut(&mut borrowed)?;
+    py.detach(|| core::noise_from_weight(ivar, factor, target, threads)).map_err(to_py)?;
+    drop(borrowed);
+    Ok(out)
+}
+
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(noise_from_weight, m)?)?;
     m.add_function(wrap_pyfunction!(noise_units, m)?)
 }

@@ -2,6 +2,9 @@
 
 use rayon::prelude::*;
 
+use crate::leveled::leveled;
+use crate::simd::level;
+use crate::stored::row_of;
 use crate::{Error, Result, View2, ViewMut2, with_threads};
 
 /// Sets `mask` where the mean signal-to-noise ratio of the 3 x 3 pixels around a pixel exceeds `threshold`; leaves it elsewhere.
@@ -19,28 +22,42 @@ pub fn mark_sources(
     // By number of pixels: what their sum has to exceed.
     let limit: [f32; 10] =
         std::array::from_fn(|n| if n == 0 { f32::INFINITY } else { 3.0 * threshold * (n as f32).sqrt() });
+    let level = level();
     with_threads(threads, || {
         mask.rows_mut().into_par_iter().enumerate().for_each_init(
-            || (vec![0f32; nx], vec![0f32; nx + 2], vec![0u8; nx + 2]),
+            || (vec![], vec![0f32; nx + 2], vec![0u8; nx + 2]),
             |(line, sum, count), (y, row)| {
                 sum.fill(0.0);
                 count.fill(0);
                 for yy in y.saturating_sub(1)..ny.min(y + 2) {
-                    snr.copy_row(yy, line);
-                    for ((s, c), v) in sum[1..].iter_mut().zip(&mut count[1..]).zip(&*line) {
-                        let there = v.is_finite();
-                        *s += if there { *v } else { 0.0 };
-                        *c += u8::from(there);
-                    }
+                    add_row(level, row_of(snr, yy, 0..nx, line), &mut sum[1..], &mut count[1..]);
                 }
-                for (x, m) in row.iter_mut().enumerate() {
-                    let n = count[x] + count[x + 1] + count[x + 2];
-                    *m |= sum[x] + sum[x + 1] + sum[x + 2] > limit[usize::from(n)];
-                }
+                mark_row(level, sum, count, &limit, row);
             },
         );
     });
     Ok(())
+}
+
+leveled! {
+    /// What a row adds to the sums and the numbers of a column's pixels.
+    fn add_row(row: &[f32], sum: &mut [f32], count: &mut [u8]) {
+        for ((s, c), v) in sum.iter_mut().zip(count).zip(row) {
+            let there = v.is_finite();
+            *s += if there { *v } else { 0.0 };
+            *c += u8::from(there);
+        }
+    }
+
+    /// Columns, of which there is one more at either end, three by three.
+    fn mark_row(sum: &[f32], count: &[u8], limit: &[f32; 10], row: &mut [bool]) {
+        let n = row.len();
+        let (sums, counts) = ([0, 1, 2].map(|k| &sum[k..][..n]), [0, 1, 2].map(|k| &count[k..][..n]));
+        for x in 0..n {
+            let there = counts[0][x] + counts[1][x] + counts[2][x];
+            row[x] |= sums[0][x] + sums[1][x] + sums[2][x] > limit[usize::from(there)];
+        }
+    }
 }
 
 /// Widens a mask by `radius` pixels in every direction, diagonals included.
