@@ -1,6 +1,7 @@
 """A model bundle: a folder with the graphs of a network in ONNX and what has to be known of them; without torch.
 
 ``encoder.onnx`` makes features of pixels, ``instances.onnx`` dense maps of features, ``decoder.onnx`` masks of prompts;
+``weights.safetensors``, where it is there, holds the same weights for torch, to train them further;
 ``bundle.json`` holds what `Bundle` says, and a checksum of each file. docs/export.md describes inputs and outputs.
 """
 
@@ -23,6 +24,7 @@ from starnet.networks import NetworkConfig
 FORMAT = 1
 MANIFEST = "bundle.json"
 ENCODER, DECODER, INSTANCES = "encoder.onnx", "decoder.onnx", "instances.onnx"
+WEIGHTS = "weights.safetensors"
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
