@@ -20,7 +20,7 @@ from starnet.catalog import add_provenance, build_catalog
 from starnet.errors import StarnetError
 from starnet.labelmap import LabelMap, number_objects
 from starnet.memory import peak_memory
-from starnet.models import Backend, Engine, NetworkEngine, NetworkOptions, Prompted, Staged, get_model
+from starnet.models import DEFAULT_MODEL, Backend, Engine, NetworkEngine, NetworkOptions, Prompted, Staged, get_model
 from starnet.mosaic import Mosaic, Weights
 from starnet.outputs.catalog_files import write_catalog
 from starnet.outputs.overlay import write_overlay
@@ -91,7 +91,7 @@ def segment(
     inputs: Sequence[str | Path],
     output: str | Path,
     *,
-    model: str | Path | Backend = "classical",
+    model: str | Path | Backend = DEFAULT_MODEL,
     checkpoint: str | Path | None = None,
     prompts: str | Path | Prompts | None = None,
     mode: str = "tiled",
@@ -117,10 +117,11 @@ def segment(
     output : str or Path
         The run directory. One that was interrupted is continued; a finished one is returned as it is.
     model : str, Path or Backend
-        Segmentation engine: ``classical``, a network (``tiny``, ``vit_b``, ``vit_l``, ``vit_h``), the file of one, or
-        what runs one.
+        Segmentation engine: a network (``tiny``, which comes with the package, ``vit_b``, ``vit_l``, ``vit_h``), the
+        file or bundle of one, what runs one, or ``classical``.
     checkpoint : str or Path, optional
-        Weights of the network; looked for in the cache folder by default.
+        Weights of the network, as a file or by name; by default those that come with the package, else looked for in
+        the cache folder.
     prompts : str, Path or Prompts, optional
         What a network is asked: ``head`` (nothing: its instance head alone; the default where it has one), ``grid``,
         ``peaks`` (the default elsewhere), ``centres`` (of the instance head), or a table of positions or boxes.
