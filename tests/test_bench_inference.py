@@ -96,7 +96,7 @@ def test_a_bundle_is_measured_alone(files: list[str], weights: Path, tmp_path: P
     found = inference.infer(files, models=[str(made.bundle)], operations=["encoder"], device="cpu")
     (result,) = found.results
     assert not result.peers
-    assert any("a bundle holds no weights for torch" in note for note in found.notes)
+    assert any("this bundle holds no weights for torch" in note for note in found.notes)
 
 
 def test_another_network_is_a_disagreement(files: list[str], weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,6 +125,11 @@ class Bundle:
         return self.folder / INSTANCES if self.config.instance_head else None
 
     @property
+    def weights(self) -> Path | None:
+        """The same weights for torch, where the bundle was exported with them."""
+        return self.folder / WEIGHTS if WEIGHTS in self.about["files"] else None
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the configuration and of the files' checksums, in hexadecimal digits."""
         files = {name: file["sha256"] for name, file in self.about["files"].items()}

@@ -114,7 +114,7 @@ def infer(
     files : sequence of str
         Images of one field, one band each; without any, one is simulated.
     models : sequence of str
-        Bundles, files of weights, or networks' names (with random weights).
+        Bundles, files of weights, or networks' names (with random weights where none come with the package).
     operations : sequence of str, optional
         Some of `OPERATIONS`; by default all.
     device : str
@@ -172,7 +172,7 @@ def _measure(
     compiles = False
     if one.torch is None:
         found.notes.append(
-            f"{one.name}: a bundle holds no weights for torch, so nothing stands beside it; give the file of weights"
+            f"{one.name}: this bundle holds no weights for torch, so nothing stands beside it; give the file of weights"
         )
     else:
         import torch
