@@ -125,6 +125,12 @@ class Bundle:
         return self.folder / INSTANCES if self.config.instance_head else None
 
     @property
+    def pixel_scales(self) -> tuple[float, float] | None:
+        """The smallest and the largest pixel that it was trained on, in arcsec; None where nobody says."""
+        found = self.about.get("training", {}).get("pixel_scales")
+        return None if found is None else (float(found[0]), float(found[1]))
+
+    @property
     def weights(self) -> Path | None:
         """The same weights for torch, where the bundle was exported with them."""
         return self.folder / WEIGHTS if WEIGHTS in self.about["files"] else None

@@ -57,6 +57,14 @@ Licence = Annotated[
     str | None,
     typer.Option(metavar="SPDX", help="Of the weights, as bundle.json will say.", show_default="as their file says"),
 ]
+Training = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CONFIG.yaml",
+        help="What `starnet train` made the weights from, to be kept in the bundle; may be repeated, in their order.",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace the bundle that is there.")]
 
 
@@ -71,6 +79,7 @@ def export(
     int8_iou: LeastIou = None,
     with_weights: WithWeights = False,
     licence: Licence = None,
+    training: Training = None,
     force: Force = False,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
@@ -96,7 +105,8 @@ def export(
     with progress(quiet=quiet, unit="steps") as callback:
         made = write(
             model, output, precision=precision, opset=opset, tiles=tiles or (), checkpoint=checkpoint,
-            with_weights=with_weights, licence=licence, gate=gate, force=force, threads=threads, progress=callback,
+            with_weights=with_weights, licence=licence, training=training or (), gate=gate, force=force,
+            threads=threads, progress=callback,
         )  # fmt: skip
     _print_summary(made)
 

@@ -23,6 +23,9 @@ from starnet.models.session import SessionBackend
 from starnet.models.torch_backend import TorchBackend
 from starnet.networks import NETWORKS, VitEncoder, checkpoints
 from starnet.networks.network import Network
+from starnet.train.config import TrainConfig
+from starnet.train.documents import as_mapping
+from starnet.train.sources import load_sources, pixel_scales
 from starnet.weights import KNOWN, find_weights
 
 Progress = Callable[[str, int, int], None]
@@ -70,6 +73,7 @@ def export(
     checkpoint: str | Path | None = None,
     with_weights: bool = False,
     licence: str | None = None,
+    training: Sequence[str | Path] = (),
     gate: Gate | None = None,
     force: bool = False,
     threads: int | None = None,
@@ -97,6 +101,8 @@ def export(
         gate compares them with the network as it was before they were rounded.
     licence : str, optional
         SPDX identifier of the weights' licence; by default as their file says.
+    training : sequence of str or Path
+        The files of `starnet train` that made the weights, one after the other: they are kept in the bundle.
     gate : Gate, optional
         What the comparison must reach; by default `GATES` of the precision, and of the weights.
     force : bool
@@ -117,10 +123,12 @@ def export(
     check_opset(opset)
     clock = _Clock(progress)
     backend, source = _load(network, checkpoint, threads)
+    source |= {} if licence is None else {"licence": licence}
+    source |= _trained(training)
     network = checkpoints.rounded(backend.network) if with_weights else backend.network
     with clock("tiles"):
         sky = simulated_tiles(backend) + (real_tiles(backend, tiles) if tiles else [])
-    about = _about(network, source if licence is None else {**source, "licence": licence}, precision, opset)
+    about = _about(network, source, precision, opset)
     with bundle.writing(folder, force=force) as partial:
         if with_weights:
             checkpoints.save(network, partial / bundle.WEIGHTS, source, half=True)
@@ -221,6 +229,18 @@ def _load(
     if known is not None:
         about["licence"] = known.licence
     return TorchBackend(made, device="cpu", threads=threads), about
+
+
+def _trained(files: Sequence[str | Path]) -> dict[str, Any]:
+    """What a bundle says of trainings: their settings, and the range of the pixels that they saw, in arcsec."""
+    if not files:
+        return {}
+    configs = [TrainConfig.load(path) for path in files]
+    seen = [scale for config in configs for scale in pixel_scales(load_sources(config.data.train)) or ()]
+    return {
+        "configs": [as_mapping(config) for config in configs],
+        **({"pixel_scales": [min(seen), max(seen)]} if seen else {}),
+    }
 
 
 def _samples(session: SessionBackend, tiles: Sequence[SkyTile]) -> dict[str, list[Inputs]]:

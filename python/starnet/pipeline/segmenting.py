@@ -47,6 +47,9 @@ from starnet.tile_job import STAGES, TileJob, process_tiles
 from starnet.tiles import Box, TileGrid
 from starnet.workers import Pool, pool, staged
 
+#: Pixels that are larger or smaller by so much are not worth a remark.
+NEAR = 1.2
+
 AnyEngine = TypeVar("AnyEngine", bound=Engine)
 
 
@@ -170,7 +173,7 @@ def segment(
     options = NetworkOptions(checkpoint, prompts, device, embeddings, threads)
     with stopwatch("load"):
         engine = get_model(model, mosaic, options, **model_parameters)
-    notes = _notes(engine, recipe)
+    notes = _notes(mosaic, engine, recipe)
     recipe = recipe or engine.recipe
     grid = _grid(mosaic, engine, mode, tile, tile_origin)
     plan = _plan(mosaic, engine, recipe, mode, grid)
@@ -248,7 +251,7 @@ def _workforce(job: TileJob, engine: Engine, threads: int, memory: int | None) -
     return staged(job, STAGES, {"read": beside, "network": engine.at_once, "objects": beside}, ahead)
 
 
-def _notes(engine: Engine, recipe: str | Path | None) -> list[str]:
+def _notes(mosaic: Mosaic, engine: Engine, recipe: str | Path | None) -> list[str]:
     """What is said of inputs that may be a mistake."""
     notes = []
     if recipe is not None and isinstance(engine, NetworkEngine):
@@ -257,6 +260,13 @@ def _notes(engine: Engine, recipe: str | Path | None) -> list[str]:
             notes.append(
                 f"model {engine.name} was made for the recipe {engine.recipe}, not {chosen}: "
                 "leave --recipe out to give it what it knows"
+            )
+    if isinstance(engine, NetworkEngine) and mosaic.pixel_scale is not None:
+        least, most = engine.backend.pixel_scales or (0.0, float("inf"))
+        if not least / NEAR < mosaic.pixel_scale < most * NEAR:
+            notes.append(
+                f"model {engine.name} was trained on pixels of {least:g} to {most:g} arcsec, and these have "
+                f"{mosaic.pixel_scale:.3g}: see with starnet inject what it finds here"
             )
     if isinstance(engine, Prompted) and engine.prompting.remark is not None:
         notes.append(engine.prompting.remark)
