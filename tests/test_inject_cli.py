@@ -93,15 +93,15 @@ def test_finished_passes_are_kept_and_more_of_them_may_follow(
     folder, _ = first
     stamps = {path: path.stat().st_mtime_ns for path in folder.glob("*/recovered.fits")}
     options: dict[str, Any] = {"density": 300.0, "preset": "xdf", "pixel_scale": 0.06, "resamples": 5, "threads": 1}
-    options |= {"model": "classical", "mode": "tiled", "tile": 682, "recipe": "noise"}
-    more = inject(bands, folder, model="classical", passes=5, **options)
+    options |= {"model": "classical", "mode": "tiled", "tile": None, "recipe": None}
+    more = inject(bands, folder, passes=5, **options)
     assert more.finished_passes == 4
     assert more.summary["n_injected"] == 5 * 75
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     # A pass that was stopped before its end is made again, to the same table.
     before = (folder / "pass-002" / "recovered.fits").read_bytes()
     (folder / "pass-002" / "pass.json").unlink()
-    again = inject(bands, folder, model="classical", passes=5, **options)
+    again = inject(bands, folder, passes=5, **options)
     assert again.finished_passes == 4
     assert (folder / "pass-002" / "recovered.fits").read_bytes() == before
     other = invoke(
