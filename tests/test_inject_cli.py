@@ -123,6 +123,22 @@ def test_finished_passes_are_kept_and_more_of_them_may_follow(
     assert "seed" in other.stderr
 
 
+def test_the_default_model_is_judged_too(bands: list[Path], tmp_path: Path) -> None:
+    made = invoke(
+        *("inject", *bands, "-o", tmp_path / "out", "--passes", "1", "--density", "200", "--pixel-scale", "0.06"),
+        *("--preset", "xdf", "--threads", "1", "--resamples", "2", "--json", "--quiet"),
+    )
+    assert made.exit_code == 0, made.output
+    summary = json.loads(made.stdout)["summary"]
+    assert summary["model"]["name"] == "tiny"
+    assert 0 < summary["n_recovered"] < summary["n_injected"]
+    parameters = [
+        json.loads((tmp_path / "out" / run / "run.json").read_text())["model"]["parameters"]
+        for run in ("original", "mirrored/run")
+    ]
+    assert parameters[0] == parameters[1], "the image that is turned over is seen with the original's noise"
+
+
 def test_images_can_be_kept(bands: list[Path], tmp_path: Path) -> None:
     made = invoke(
         *(

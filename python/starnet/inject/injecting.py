@@ -278,7 +278,7 @@ class _Injection:
             return None
         settings = {
             **self.segmentation,
-            **self.original.run["model"]["parameters"],
+            "noise": self.original.run["model"]["parameters"]["noise"],
             "recipe": self.original.directory / "recipe.yaml",
         }
         folder = self.directory / "mirrored"

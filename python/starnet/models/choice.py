@@ -99,7 +99,7 @@ def get_model(
     folder = None if options.embeddings is None else Path(options.embeddings)
     shared = {
         "encoder": Encoder.of(backend, names, folder),
-        "detector": _made(Detector, name, _taken(parameters, "kernel_fwhm")),
+        "detector": _made(Detector, name, _taken(parameters, "kernel_fwhm", "noise")),
     }
     if prompts == "head":
         return _made(Dense, name, parameters, **shared)
