@@ -66,7 +66,7 @@ print([name for name in ("torch", "segment_anything", "onnx", "scipy") if import
     bundle = ungated(lively(TINY, sky=True), tmp_path / "bundle")
     images = [shared_data / "xdf-demo" / f"xdf_{band}.fits" for band in BANDS]
     for name, model in {"default": [], "bundle": ["--model", f"{bundle}/"]}.items():
-        run = tmp_path / name
+        run = tmp_path / f"run-{name}"
         done = environment.starnet("segment", *images, "-o", run, *model, "--json", "--quiet")
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
