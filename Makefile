@@ -14,7 +14,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # A development environment holds all that the demo needs: it is not installed anew for it.
 EXTRA := $(if $(wildcard $(VENV)/.installed-dev),dev,demo)
 
-.PHONY: memcheck help demo test test-slow lint bench clean cargo
+.PHONY: embed memcheck help demo test test-slow lint bench clean cargo
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,14 @@ lint: $(VENV)/.installed-dev  ## ruff, mypy, clippy, rustfmt
 
 bench: $(VENV)/.installed-dev  ## time the kernels beside scipy, OpenCV, sep, ... (ten minutes)
 	$(BIN)/starnet bench --json benches/results/latest.json --plot benches/results/latest.png
+
+# What made the weights, in order.
+TRAINING := configs/train/tiny.yaml configs/train/tiny-prompts.yaml
+
+embed: $(VENV)/.installed-dev  ## ship WEIGHTS=FILE.safetensors as `tiny`: rounded, exported, compared, replaced as a whole
+	@test -f "$(WEIGHTS)" || { echo "make: name the trained weights: make embed WEIGHTS=training/weights.safetensors" >&2; exit 1; }
+	$(BIN)/starnet export "$(WEIGHTS)" --output python/starnet/weights/tiny --with-weights --licence BSD-3-Clause \
+	  $(addprefix --training ,$(TRAINING)) --force
 
 memcheck: cargo  ## run the crate's tests under valgrind, which knows AVX2 but not AVX-512
 	STARNET_SIMD=avx2 PROPTEST_CASES=3 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind -q --error-exitcode=9" \

@@ -40,6 +40,7 @@ class FakeBackend:
         self.device = "cpu (arithmetic)"
         self.library_bytes = 600 * 2**20
         self.at_once = 1
+        self.pixel_scales: tuple[float, float] | None = None
         self.stride = 1 if whole else 8
         self.reach = None if whole else REACH
         self.encoded: list[tuple[int, ...]] = []

@@ -81,6 +81,8 @@ def test_parts_automatic_masks_and_the_whole_command(files: list[str], weights: 
         assert eager["library"] == ("segment_anything" if "automatic" in one["name"] else "torch eager")
         assert eager["ranked"] == ("automatic" not in one["name"])
         assert len(ours["rounds"]) == len(ours["cpu"]) == len(eager["cpu"]) >= 1
+    assert [one["backend"] for one in content["load"]] == ["ONNX Runtime", "torch eager"]
+    assert all(one["seconds"] > 0 and one["cpu"] > 0 for one in content["load"])
     onnx, eager = content["segment"]
     assert (onnx["backend"], eager["backend"]) == ("ONNX Runtime", "torch eager")
     assert onnx["pixels"] == eager["pixels"] == 160 * 160
@@ -99,7 +101,16 @@ def test_a_bundle_is_measured_alone(files: list[str], weights: Path, tmp_path: P
     found = inference.infer(files, models=[str(made.bundle)], operations=["encoder"], device="cpu")
     (result,) = found.results
     assert not result.peers
-    assert any("a bundle holds no weights for torch" in note for note in found.notes)
+    assert any("this bundle holds no weights for torch" in note for note in found.notes)
+
+
+def test_the_shipped_network_is_measured_with_its_weights_beside(files: list[str]) -> None:
+    found = inference.infer(files, models=["tiny"], operations=["load", "head"], device="cpu", quick=True)
+    (device,) = found.devices
+    assert device.startswith("tiny (as it comes with the package, ")
+    assert [one.backend for one in found.loads] == ["ONNX Runtime", "torch eager"]
+    assert not found.disagreements
+    assert "torch eager" in [peer.library for peer in found.results[0].peers]
 
 
 def test_another_network_is_a_disagreement(files: list[str], weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,9 @@ def bands(shared_data: Path) -> list[Path]:
 @pytest.fixture(scope="module")
 def run(bands: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     directory = tmp_path_factory.mktemp("runs") / "run"
-    return directory, invoke("segment", *bands, "-o", directory, "--threads", "1", "--tile", "200")
+    return directory, invoke(
+        "segment", *bands, "-o", directory, "--model", "classical", "--threads", "1", "--tile", "200"
+    )
 
 
 def test_segment_says_what_it_found_and_where(run: tuple[Path, Result]) -> None:
@@ -68,7 +70,7 @@ def test_segment_says_what_it_found_and_where(run: tuple[Path, Result]) -> None:
 def test_a_finished_run_is_left_as_it_is(run: tuple[Path, Result], bands: list[Path]) -> None:
     directory, _ = run
     before = {path: path.stat().st_mtime_ns for path in directory.iterdir() if path.suffix in (".fits", ".reg", ".png")}
-    result = invoke("segment", *bands, "-o", directory, "--tile", "200")
+    result = invoke("segment", *bands, "-o", directory, "--model", "classical", "--tile", "200")
     assert result.exit_code == 0
     assert "finished before" in result.stdout
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -76,7 +78,7 @@ def test_a_finished_run_is_left_as_it_is(run: tuple[Path, Result], bands: list[P
 
 def test_json_is_one_object_and_nothing_else(run: tuple[Path, Result], bands: list[Path]) -> None:
     directory, _ = run
-    result = invoke("segment", *bands, "-o", directory, "--tile", "200", "--json")
+    result = invoke("segment", *bands, "-o", directory, "--model", "classical", "--tile", "200", "--json")
     answer = json.loads(result.stdout)
     assert set(answer) == {field.name for field in fields(SegmentResult)}
     assert answer["was_finished"] is True
@@ -86,7 +88,20 @@ def test_json_is_one_object_and_nothing_else(run: tuple[Path, Result], bands: li
 
 def test_parameters_of_the_model_reach_it(run: tuple[Path, Result], bands: list[Path], tmp_path: Path) -> None:
     result = invoke(
-        *("segment", bands[0], "-o", tmp_path / "run", "--json", "--quiet", "--threads", "1", "--mode", "direct"),
+        *(
+            "segment",
+            bands[0],
+            "-o",
+            tmp_path / "run",
+            "--model",
+            "classical",
+            "--json",
+            "--quiet",
+            "--threads",
+            "1",
+            "--mode",
+            "direct",
+        ),
         *("--threshold", "5", "--min-area", "20", "--kernel-fwhm", "3", "--deblend-levels", "32"),
         *("--deblend-contrast", "0.01"),
     )
@@ -102,7 +117,7 @@ def test_parameters_of_the_model_reach_it(run: tuple[Path, Result], bands: list[
 
 
 def test_weights_are_left_out_or_named(bands: list[Path], tmp_path: Path) -> None:
-    command = ("segment", bands[0], "--json", "--quiet", "--threads", "1", "--mode", "direct")
+    command = ("segment", bands[0], "--model", "classical", "--json", "--quiet", "--threads", "1", "--mode", "direct")
     kinds = {}
     for name, options in {"found": [], "none": ["none"], "named": [f"weight={bands[1]}[WHT]"]}.items():
         arguments = [word for option in options for word in ("--weights", option)]
@@ -125,7 +140,12 @@ def test_weights_are_left_out_or_named(bands: list[Path], tmp_path: Path) -> Non
         (["segment", "BAND", "-o", "run", "--instrument", "kodak"], ["kodak", "hst"]),
         (["segment", "BAND", "-o", "run", "--memory", "1MB"], ["memory", "--tile"]),
         (["segment", "BAND", "-o", "run", "--tile", "3"], ["tile", "3"]),
-        (["segment", "BAND", "-o", "run", "--threshold", "0"], ["threshold"]),
+        (["segment", "BAND", "-o", "run", "--model", "classical", "--threshold", "0"], ["threshold"]),
+        (["segment", "BAND", "-o", "run", "--threshold", "3"], ["model tiny", "no threshold", "--model classical"]),
+        (
+            ["segment", "BAND", "-o", "run", "--model", "classical", "--centre-threshold", "0.3"],
+            ["classical", "leave it out"],
+        ),
         (["segment", "BAND", "BAND", "-o", "run"], ["F160W", "NAME="]),
         (["segment", "BAND", "-o", "notes.txt"], ["notes.txt", "-o"]),
         (["segment", "BAND", "-o", "mine"], ["mine", "--overwrite"]),
@@ -156,7 +176,7 @@ def test_what_the_user_can_mend_is_one_line(
 def test_a_run_of_other_parameters_is_refused_unless_told(
     bands: list[Path], tmp_path: Path, run: tuple[Path, Result]
 ) -> None:
-    arguments = ("segment", bands[0], "-o", tmp_path / "run", "-q", "--threads", "1")
+    arguments = ("segment", bands[0], "-o", tmp_path / "run", "--model", "classical", "-q", "--threads", "1")
     assert invoke(*arguments).exit_code == 0
     refused = invoke(*arguments, "--threshold", "7")
     assert refused.exit_code == 2
@@ -168,7 +188,7 @@ def test_a_run_of_other_parameters_is_refused_unless_told(
 
 
 def test_after_ctrl_c_the_same_command_goes_on(bands: list[Path], tmp_path: Path) -> None:
-    command = [STARNET, "segment", *bands, "--tile", "64", "--threads", "1", "--json"]
+    command = [STARNET, "segment", *bands, "--model", "classical", "--tile", "64", "--threads", "1", "--json"]
     process = subprocess.Popen(
         [*command, "-o", tmp_path / "stopped"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -60,7 +60,7 @@ def test_each_is_tuned_on_one_part_and_judged_on_the_other_and_nothing_is_done_t
             return plain(self, prepared, settings)
 
         monkeypatch.setattr(method, "label", counted)
-    first = compare(SPLIT, tmp_path / "out", grids=GRIDS, methods=["sep", "photutils"])
+    first = compare(SPLIT, tmp_path / "out", grids=GRIDS, methods=["sep", "photutils"], models=["classical"])
     names = [entry.name for entry in first.entries]
     # What is shipped has no entry of its own where it is the best.
     assert [name for name in names if not name.endswith("-default")] == ["classical", "sep", "photutils"]
@@ -72,7 +72,7 @@ def test_each_is_tuned_on_one_part_and_judged_on_the_other_and_nothing_is_done_t
     assert len(done) == 4 + 2 * len(first.entries)  # two settings of two methods on a field; all on two of the test
 
     done.clear()
-    again = compare(SPLIT, tmp_path / "out", grids=GRIDS, methods=["sep", "photutils"])
+    again = compare(SPLIT, tmp_path / "out", grids=GRIDS, methods=["sep", "photutils"], models=["classical"])
     assert not done
     summary = json.loads(json.dumps(again.summary()))
     assert summary == json.loads(json.dumps(first.summary()))
@@ -90,7 +90,7 @@ def test_each_is_tuned_on_one_part_and_judged_on_the_other_and_nothing_is_done_t
 
 
 def test_the_figures_of_the_test_are_those_of_its_fields_together(tmp_path: Path) -> None:
-    comparison = compare(SPLIT, tmp_path, grids=GRIDS, methods=["sep"])
+    comparison = compare(SPLIT, tmp_path, grids=GRIDS, methods=["sep"], models=["classical"])
     entry = next(entry for entry in comparison.entries if entry.name == "sep")
     truths = hits = 0.0
     for seed in SPLIT.parts["test"]:
@@ -270,7 +270,7 @@ def test_squares_of_a_mosaic_from_the_command_line(tmp_path: Path, monkeypatch: 
     Path("grids.yaml").write_text(yaml.safe_dump({"sep": {"threshold": [2.0]}, "classical": {"threshold": [3.0]}}))
     arguments = [
         *("compare", *bands, "--truth", "field", "--split", "areas.yaml", "-o", "out"),
-        *("--grids", "grids.yaml", "--method", "sep", "--quiet"),
+        *("--grids", "grids.yaml", "--method", "sep", "--model", "classical", "--quiet"),
     ]
     done = invoke(*arguments)
     assert done.exit_code == 0, done.output

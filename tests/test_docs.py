@@ -117,7 +117,7 @@ def test_the_catalog_page_has_the_columns_of_a_catalog(field: Path) -> None:
         for row in re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
         for name in re.findall(r"`(\w+)`", row)
     } - {flag.name for flag in Flag}
-    segment(["F606W.fits"], "run", threads=1)
+    segment(["F606W.fits"], "run", model="classical", threads=1)
     columns = set(QTable.read("run/catalog.fits").colnames)
     assert documented - {"ra", "dec"} == columns  # these bands have no WCS
     for flag in Flag:

@@ -291,7 +291,7 @@ def test_two_thresholds_on_real_pixels(
     monkeypatch.chdir(tmp_path)
     inputs = [f"{name}={shared_data / 'xdf-demo' / f'xdf_{name.lower()}.fits'}" for name in bands]
     for threshold in (3, 6):
-        segment(inputs, f"run{threshold}", threshold=threshold, threads=1)
+        segment(inputs, f"run{threshold}", model="classical", threshold=threshold, threads=1)
     arguments = ["evaluate", "run6", "run3", "--table", "run3/catalog.fits", "--against", "run3"]
     arguments += ["--json", "out.json", "--html", "out.html"]
     for one in inputs:

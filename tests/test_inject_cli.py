@@ -38,7 +38,20 @@ def first(bands: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[
     """An injection of four passes, and what it says."""
     folder = tmp_path_factory.mktemp("injection") / "injected"
     made = invoke(
-        *("inject", *bands, "-o", folder, "--passes", "4", "--density", "300", "--pixel-scale", "0.06"),
+        *(
+            "inject",
+            *bands,
+            "-o",
+            folder,
+            "--model",
+            "classical",
+            "--passes",
+            "4",
+            "--density",
+            "300",
+            "--pixel-scale",
+            "0.06",
+        ),
         *("--preset", "xdf", "--threads", "1", "--resamples", "20", "--json", "--quiet"),
     )
     assert made.exit_code == 0, made.output
@@ -80,7 +93,7 @@ def test_finished_passes_are_kept_and_more_of_them_may_follow(
     folder, _ = first
     stamps = {path: path.stat().st_mtime_ns for path in folder.glob("*/recovered.fits")}
     options: dict[str, Any] = {"density": 300.0, "preset": "xdf", "pixel_scale": 0.06, "resamples": 5, "threads": 1}
-    options |= {"model": "classical", "mode": "tiled", "tile": 682, "recipe": "noise"}
+    options |= {"model": "classical", "mode": "tiled", "tile": None, "recipe": None}
     more = inject(bands, folder, passes=5, **options)
     assert more.finished_passes == 4
     assert more.summary["n_injected"] == 5 * 75
@@ -91,15 +104,56 @@ def test_finished_passes_are_kept_and_more_of_them_may_follow(
     again = inject(bands, folder, passes=5, **options)
     assert again.finished_passes == 4
     assert (folder / "pass-002" / "recovered.fits").read_bytes() == before
-    other = invoke("inject", *bands, "-o", folder, "--seed", "2", "--pixel-scale", "0.06", "--preset", "xdf")
+    other = invoke(
+        "inject",
+        *bands,
+        "-o",
+        folder,
+        "--model",
+        "classical",
+        "--seed",
+        "2",
+        "--pixel-scale",
+        "0.06",
+        "--preset",
+        "xdf",
+    )
     assert other.exit_code == 2
     assert "other settings" in other.stderr
     assert "seed" in other.stderr
 
 
+def test_the_default_model_is_judged_too(bands: list[Path], tmp_path: Path) -> None:
+    made = invoke(
+        *("inject", *bands, "-o", tmp_path / "out", "--passes", "1", "--density", "200", "--pixel-scale", "0.06"),
+        *("--preset", "xdf", "--threads", "1", "--resamples", "2", "--json", "--quiet"),
+    )
+    assert made.exit_code == 0, made.output
+    summary = json.loads(made.stdout)["summary"]
+    assert summary["model"]["name"] == "tiny"
+    assert 0 < summary["n_recovered"] < summary["n_injected"]
+    parameters = [
+        json.loads((tmp_path / "out" / run / "run.json").read_text())["model"]["parameters"]
+        for run in ("original", "mirrored/run")
+    ]
+    assert parameters[0] == parameters[1], "the image that is turned over is seen with the original's noise"
+
+
 def test_images_can_be_kept(bands: list[Path], tmp_path: Path) -> None:
     made = invoke(
-        *("inject", f"H={bands[0]}", "-o", tmp_path / "out", "--passes", "1", "--density", "20", "--keep"),
+        *(
+            "inject",
+            f"H={bands[0]}",
+            "-o",
+            tmp_path / "out",
+            "--model",
+            "classical",
+            "--passes",
+            "1",
+            "--density",
+            "20",
+            "--keep",
+        ),
         *("--mag-range", "22:26", "--pixel-scale", "0.06", "--preset", "euclid-nisp", "--zero-point", "H=26"),
         *("--gain", "H=1000", "--threads", "1", "--resamples", "2", "--magnitudes", "counts", "--weights", "none"),
     )
@@ -151,7 +205,7 @@ def test_the_curve_foretells_what_is_found_of_a_fields_own_sources(tmp_path: Pat
     """Of a simulated field the truth is known: what injection says of it has to hold for its own sources."""
     write(Field(load_preset("candels-deep"), (768, 768), 12), tmp_path / "field")
     bands = [tmp_path / "field" / f"{band}_drz.fits" for band in BANDS]
-    result = inject(bands, tmp_path / "out", passes=3, density=150, resamples=2, threads=1)
+    result = inject(bands, tmp_path / "out", model="classical", passes=3, density=150, resamples=2, threads=1)
     curve = Curve(**result.summary["completeness_fit"])
     truth = Table.read(tmp_path / "field" / "truth.fits")
     mag = np.asarray(truth["mag_F160W"], float)

@@ -90,7 +90,10 @@ def bands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
 def test_peak_memory_of_a_20k_mosaic_stays_under_2_gib(bands: list[Path], tmp_path: Path, command: str) -> None:
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "starnet", command, *map(str, bands), "-o", str(tmp_path / "run"), "--json"],
+            [
+                *(sys.executable, "-m", "starnet", command, *map(str, bands), "-o", str(tmp_path / "run"), "--json"),
+                *(["--model", "classical"] if command == "segment" else []),
+            ],
             stdout=subprocess.PIPE,
             stderr=log,
         )

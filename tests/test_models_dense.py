@@ -203,7 +203,7 @@ def test_the_recipe_is_the_models_own_and_another_is_noted(sky: list[Path], tmp_
         ({"foreground_threshold": 1.5}, r"foreground_threshold=1\.5: must be between 0 and 1"),
         ({"min_area": 0}, "must be at least 1 pixel"),
         ({"kernel_fwhm": -1}, "kernel_fwhm=-1: must be positive"),
-        ({"deblend_levels": 3}, "with --prompts head takes no deblend_levels: it has .*centre_threshold.*kernel_fwhm"),
+        ({"deblend_levels": 3}, r"takes no deblend_levels \(it has .*centre_threshold.*\): choose --model classical, "),
         ({"memory": 500 * 2**20}, r"too little for windows.*model fake: lower --tile.* give \d+ MiB"),
     ],
 )

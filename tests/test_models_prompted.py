@@ -270,7 +270,7 @@ def test_nothing_is_drawn_where_there_is_no_data(sky: list[Path], tmp_path: Path
         ({"prompts": "missing.fits"}, "missing.fits"),
         ({"max_overlap": 2.0}, r"with --prompts peaks: max_overlap=2\.0: must be between 0 and 1"),
         ({"grid_spacing": 0, "prompts": "grid"}, "grid_spacing=0"),
-        ({"threshold": 3}, "with --prompts peaks takes no threshold: it has .*grid_spacing.*kernel_fwhm"),
+        ({"threshold": 3}, r"--prompts peaks takes no threshold \(it has .*grid_spacing.*\): choose --model classical"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(
@@ -289,8 +289,8 @@ def test_a_network_without_a_head_is_prompted_with_peaks(sky: list[Path], tmp_pa
 
 def test_the_classical_engine_takes_no_network(sky: list[Path], tmp_path: Path) -> None:
     with pytest.raises(StarnetError, match="model classical has no network: leave --prompts out"):
-        segment(sky, tmp_path / "run", prompts="grid")
+        segment(sky, tmp_path / "run", model="classical", prompts="grid")
     with pytest.raises(StarnetError, match="model classical has no network: leave --device out"):
-        segment(sky, tmp_path / "run", device="cuda")
+        segment(sky, tmp_path / "run", model="classical", device="cuda")
     with pytest.raises(StarnetError, match="model 'vit_x' is unknown: choose one of classical, tiny, vit_b"):
         segment(sky, tmp_path / "run", model="vit_x")

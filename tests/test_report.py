@@ -198,7 +198,9 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, data: Path) -> list[tuple[str, st
         inputs: Any, output: Path, *, model: str, prompts: str, device: str, grid_spacing: int, **options: Any
     ) -> Any:
         assert grid_spacing == (8 if options["mode"] == "direct" else 4)  # 32 points a side
-        result = segment(inputs, output, threshold=float(Path(model).read_text()), **{**options, "threads": 1})
+        result = segment(
+            inputs, output, model="classical", threshold=float(Path(model).read_text()), **{**options, "threads": 1}
+        )
         if not result.was_finished:
             done.append((output.parent.name, output.name))
         return result

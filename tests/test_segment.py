@@ -27,7 +27,7 @@ from starnet.recipe import Recipe
 from starnet.run import OUTPUTS
 from starnet.tiles import Box
 
-COMMAND = [sys.executable, "-m", "starnet", "segment"]
+COMMAND = [sys.executable, "-m", "starnet", "segment", "--model", "classical"]
 
 
 @pytest.fixture(scope="session")
@@ -47,17 +47,17 @@ def decals(shared_data: Path) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def xdf_run(xdf: list[Path], tmp_path_factory: pytest.TempPathFactory) -> SegmentResult:
-    return segment(xdf, tmp_path_factory.mktemp("xdf") / "direct", mode="direct", threads=1)
+    return segment(xdf, tmp_path_factory.mktemp("xdf") / "direct", model="classical", mode="direct", threads=1)
 
 
 @pytest.fixture(scope="session")
 def kids_run(kids: list[Path], tmp_path_factory: pytest.TempPathFactory) -> SegmentResult:
-    return segment(kids, tmp_path_factory.mktemp("kids") / "run", tile=400)
+    return segment(kids, tmp_path_factory.mktemp("kids") / "run", model="classical", tile=400)
 
 
 @pytest.fixture(scope="session")
 def decals_run(decals: list[Path], tmp_path_factory: pytest.TempPathFactory) -> SegmentResult:
-    return segment(decals, tmp_path_factory.mktemp("decals") / "run", tile=200)
+    return segment(decals, tmp_path_factory.mktemp("decals") / "run", model="classical", tile=200)
 
 
 def assert_same_outputs(one: Path, two: Path) -> None:
@@ -84,13 +84,13 @@ def labels_of(result: SegmentResult) -> np.ndarray:
 def test_outputs_do_not_depend_on_the_grid_nor_on_the_workers(
     xdf: list[Path], xdf_run: SegmentResult, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    result = segment(xdf, tmp_path / "run", **settings)
+    result = segment(xdf, tmp_path / "run", model="classical", **settings)
     assert_same_outputs(result.directory, xdf_run.directory)
 
 
 def test_seed_recipe_does_not_depend_on_the_grid(xdf: list[Path], tmp_path: Path) -> None:
-    direct = segment(xdf, tmp_path / "direct", recipe="seed", mode="direct", threads=2)
-    tiled = segment(xdf, tmp_path / "tiled", recipe="seed", tile=190, threads=2)
+    direct = segment(xdf, tmp_path / "direct", model="classical", recipe="seed", mode="direct", threads=2)
+    tiled = segment(xdf, tmp_path / "tiled", model="classical", recipe="seed", tile=190, threads=2)
     assert direct.n_sources > 20
     assert_same_outputs(direct.directory, tiled.directory)
 
@@ -175,7 +175,7 @@ def test_positions_agree_with_astropy(decals: list[Path], decals_run: SegmentRes
 
 def test_a_finished_run_is_said_to_be_finished(xdf: list[Path], xdf_run: SegmentResult) -> None:
     before = xdf_run.outputs["catalog"].stat().st_mtime_ns
-    again = segment(xdf, xdf_run.directory, mode="direct", threads=2)
+    again = segment(xdf, xdf_run.directory, model="classical", mode="direct", threads=2)
     assert again.was_finished
     assert again.n_sources == xdf_run.n_sources
     assert xdf_run.outputs["catalog"].stat().st_mtime_ns == before
@@ -184,14 +184,14 @@ def test_a_finished_run_is_said_to_be_finished(xdf: list[Path], xdf_run: Segment
 def test_a_run_of_other_parameters_is_refused(xdf: list[Path], xdf_run: SegmentResult, tmp_path: Path) -> None:
     for settings in ({"tile": 256}, {"mode": "direct", "threshold": 2.0}, {"mode": "direct", "recipe": "seed"}):
         with pytest.raises(StarnetError, match="other inputs or parameters"):
-            segment(xdf, xdf_run.directory, **settings)
+            segment(xdf, xdf_run.directory, model="classical", **settings)
     with pytest.raises(StarnetError, match="other inputs or parameters"):
-        segment(xdf[:2], xdf_run.directory, mode="direct")
+        segment(xdf[:2], xdf_run.directory, model="classical", mode="direct")
 
 
 def test_too_little_memory_is_one_sentence(xdf: list[Path], tmp_path: Path) -> None:
     with pytest.raises(StarnetError, match=r"too little.*--tile"):
-        segment(xdf, tmp_path / "run", memory=2**20)
+        segment(xdf, tmp_path / "run", model="classical", memory=2**20)
 
 
 def interrupt(inputs: list[Path], run: Path, number: signal.Signals, lines: int) -> int:
@@ -228,7 +228,7 @@ def test_an_interrupted_run_continues_to_the_same_outputs(
     assert 0 < done < 49
     assert not (run / "run.json").exists()
     time.sleep(0.5)  # the workers of a killed parent end by themselves, and free the run
-    result = segment(kids, run, tile=400, threads=2)
+    result = segment(kids, run, model="classical", tile=400, threads=2)
     assert result.resumed_tiles >= done
     assert_same_outputs(run, kids_run.directory)
 
@@ -278,7 +278,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_later(
     assert process.stderr.strip().count("\n") <= 4
     assert "disk" in process.stderr
     assert not list(run.rglob("*.partial"))
-    segment(kids, run, tile=400)
+    segment(kids, run, model="classical", tile=400)
     assert_same_outputs(run, kids_run.directory)
 
 
@@ -303,7 +303,7 @@ def test_nothing_is_found_without_coverage(xdf: list[Path], tmp_path: Path) -> N
         copy["SCI"].data[:, 400:] = np.nan
         paths.append(tmp_path / path.name)
         copy.writeto(paths[-1])
-    result = segment(paths, tmp_path / "run", tile=128)
+    result = segment(paths, tmp_path / "run", model="classical", tile=128)
     labels = labels_of(result)
     assert not labels[:, 300:].any()
     assert labels[:, :290].any()

@@ -123,7 +123,7 @@ def test_a_transformers_masks_depend_on_the_tiles_and_by_how_much_is_reported(
 
 def test_a_catalog_asks_by_position_on_the_sky(shared_data: Path, untrained: dict[str, Path], tmp_path: Path) -> None:
     bands = [shared_data / "phosim-decam" / f"set0_img_{band}.fits" for band in "zrg"]
-    classical = segment(bands, tmp_path / "classical", threshold=20, threads=1)
+    classical = segment(bands, tmp_path / "classical", model="classical", threshold=20, threads=1)
     asked = QTable.read(classical.outputs["catalog"])
     assert {"ra", "dec"} <= set(asked.colnames)
     asked["ra", "dec"].write(tmp_path / "asked.ecsv")

@@ -32,7 +32,9 @@ def test_a_field_can_be_made_and_segmented(tmp_path: Path) -> None:
     assert answer["n_sources"] == len(Table.read(tmp_path / "truth.fits"))
     assert read_segmentation_map(tmp_path / "truth_segmentation.fits").labels.shape == (200, 300)
     bands = [tmp_path / "f160w_drz.fits", tmp_path / "f606w_drz.fits"]
-    found = invoke("segment", *bands, "-o", tmp_path / "run", "--threads", "1", "--json", "--quiet")
+    found = invoke(
+        "segment", *bands, "-o", tmp_path / "run", "--model", "classical", "--threads", "1", "--json", "--quiet"
+    )
     assert found.exit_code == 0, found.output
     assert json.loads(found.stdout)["n_sources"] > 0
 

@@ -138,7 +138,7 @@ def plain_source(ny, nx):
 def test_a_run_and_its_corrected_map(sky, tmp_path):
     folder, _ = sky
     run = tmp_path / "run"
-    segment([folder / "f160w_drz.fits", folder / "f606w_drz.fits"], run)
+    segment([folder / "f160w_drz.fits", folder / "f606w_drz.fits"], run, model="classical")
     source = load_source({"kind": "run", "run": "run"}, base=tmp_path)
     mosaic = Mosaic.open([folder / "f160w_drz.fits", folder / "f606w_drz.fits"])
     shown = Recipe.load(run / "recipe.yaml").apply(mosaic, mosaic.whole)

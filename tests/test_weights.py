@@ -365,8 +365,10 @@ def test_weights_that_are_not_there(small: Weights, tmp_path: Path) -> None:
     with pytest.raises(StarnetError, match=r"none\.pth, the weights of vit_b, is not there.* or run `starnet fetch"):
         find_weights("vit_b", tmp_path / "none.pth")
     for checkpoint in (None, tmp_path):
-        with pytest.raises(StarnetError, match="no weights of tiny are published: name a file with --checkpoint FILE"):
-            find_weights("tiny", checkpoint)
+        with pytest.raises(StarnetError, match="no weights of vit_x are published: name a file with --checkpoint FILE"):
+            find_weights("vit_x", checkpoint)
+    with pytest.raises(StarnetError, match="the weights of tiny come with the package, not in"):
+        find_weights("tiny", tmp_path)
     with pytest.raises(StarnetError, match="no known weights 'vit_b': choose sam-vit-b, "):
         fetch("vit_b", tmp_path)
 

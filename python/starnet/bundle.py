@@ -1,6 +1,7 @@
 """A model bundle: a folder with the graphs of a network in ONNX and what has to be known of them; without torch.
 
 ``encoder.onnx`` makes features of pixels, ``instances.onnx`` dense maps of features, ``decoder.onnx`` masks of prompts;
+``weights.safetensors``, where it is there, holds the same weights for torch, to train them further;
 ``bundle.json`` holds what `Bundle` says, and a checksum of each file. docs/export.md describes inputs and outputs.
 """
 
@@ -23,6 +24,7 @@ from starnet.networks import NetworkConfig
 FORMAT = 1
 MANIFEST = "bundle.json"
 ENCODER, DECODER, INSTANCES = "encoder.onnx", "decoder.onnx", "instances.onnx"
+WEIGHTS = "weights.safetensors"
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
@@ -121,6 +123,17 @@ class Bundle:
     def instances(self) -> Path | None:
         """The graph of the instance head; None where the network has none."""
         return self.folder / INSTANCES if self.config.instance_head else None
+
+    @property
+    def pixel_scales(self) -> tuple[float, float] | None:
+        """The smallest and the largest pixel that it was trained on, in arcsec; None where nobody says."""
+        found = self.about.get("training", {}).get("pixel_scales")
+        return None if found is None else (float(found[0]), float(found[1]))
+
+    @property
+    def weights(self) -> Path | None:
+        """The same weights for torch, where the bundle was exported with them."""
+        return self.folder / WEIGHTS if WEIGHTS in self.about["files"] else None
 
     @property
     def fingerprint(self) -> str:

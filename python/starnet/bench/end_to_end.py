@@ -1,4 +1,7 @@
-"""`starnet segment` as a whole, FITS files in, FITS files out, and `sep` on the same files: each in its own process."""
+"""`starnet segment` as a whole, FITS to FITS, the loading of its model, and `sep` on the same files.
+
+Each in a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from starnet.compare.images import detection_image
@@ -64,6 +68,53 @@ class EndToEnd:
         """Time of the stages that overlap, over that of the slowest of them: 1 where it alone counts."""
         tiled = self.seconds.get("masks", 0.0) + self.seconds.get("segment", 0.0)
         return tiled / max(max(self.busy.values(), default=0.0), 1e-9)
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What it took to have a network ready, its library imported; medians.
+
+    Attributes
+    ----------
+    model, backend : str
+        What was loaded, by what.
+    seconds, cpu : float
+        Of time, and of all threads.
+    """
+
+    model: str
+    backend: str
+    seconds: float
+    cpu: float
+
+
+_LOAD = """
+import sys, time
+import starnet.pipeline
+from starnet.models import NetworkOptions, open_backend
+start, cpu = time.perf_counter(), time.process_time()
+open_backend(sys.argv[1], NetworkOptions(device=sys.argv[2], threads=int(sys.argv[3])))
+print(time.perf_counter() - start, time.process_time() - cpu)
+"""
+
+
+def load(model: Path, *, name: str, backend: str, device: str, threads: int, rounds: int) -> Loading:
+    """Opens a bundle, or a file of weights, in processes that have not yet.
+
+    Raises
+    ------
+    StarnetError
+        If it cannot be loaded.
+    """
+    command = [sys.executable, "-c", _LOAD, str(model), device, str(threads)]
+    times = []
+    for _ in range(rounds):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise StarnetError(f"{name} could not be loaded: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+        times.append([float(word) for word in done.stdout.split()])
+    seconds, cpu = (median(column) for column in zip(*times, strict=True))
+    return Loading(name, backend, seconds, cpu)
 
 
 @dataclass(frozen=True)

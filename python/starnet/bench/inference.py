@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from starnet.bench.arithmetic import FRACTION, Expected, expected_rates
-from starnet.bench.end_to_end import EndToEnd, SepRun, run_segment, run_sep
+from starnet.bench.end_to_end import EndToEnd, Loading, SepRun, load, run_segment, run_sep
 from starnet.bench.machine import machine
 from starnet.bench.network_cases import EAGER, compiler, network_cases
 from starnet.bench.peers import set_threads
@@ -21,7 +21,7 @@ from starnet.errors import StarnetError
 from starnet.memory import peak_memory
 
 FORMAT = 1
-OPERATIONS = ("encoder", "head", "decoder", "automatic", "segment")
+OPERATIONS = ("load", "encoder", "head", "decoder", "automatic", "segment")
 PROMPTS = (1, 16, 64, 256)
 FULL = Effort(rounds=9, sample=0.05, slow=float("inf"), patience=10.0, fewest=3)
 QUICK = Effort(rounds=5, sample=0.02, slow=float("inf"), patience=2.0, fewest=1)
@@ -47,6 +47,8 @@ class Inference:
         What ONNX Runtime really runs each model on.
     results : list of Result
         Parts of networks.
+    loads : list of Loading
+        Of each model, in a fresh process.
     runs : list of EndToEnd
         Of `starnet segment`.
     sep : SepRun, optional
@@ -65,6 +67,7 @@ class Inference:
     threads: int
     devices: dict[str, str] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
+    loads: list[Loading] = field(default_factory=list)
     runs: list[EndToEnd] = field(default_factory=list)
     sep: SepRun | None = None
     expected: list[Expected] = field(default_factory=list)
@@ -91,6 +94,7 @@ class Inference:
             "disagreements": self.disagreements,
             "notes": self.notes,
             "results": [result.document() for result in self.results],
+            "load": [asdict(one) for one in self.loads],
             "segment": [{**asdict(run), "mpix_per_s": run.rate, "over_slowest": run.overlap} for run in self.runs],
             "sep": None if self.sep is None else asdict(self.sep),
             "by_arithmetic_not_measured": {
@@ -118,7 +122,7 @@ def infer(
     files : sequence of str
         Images of one field, one band each; without any, one is simulated.
     models : sequence of str
-        Bundles, files of weights, or networks' names (with random weights).
+        Bundles, files of weights, or networks' names (with random weights where none come with the package).
     operations : sequence of str, optional
         Some of `OPERATIONS`; by default all.
     device : str
@@ -159,6 +163,12 @@ def infer(
                 date = datetime.now(UTC).isoformat(timespec="seconds")
                 found = Inference(sky.description, command, date, machine(), _versions(), threads)
             found.devices[one.name] = one.session.device
+            if "load" in chosen:
+                told(f"{one.name}: load")
+                found.loads += [
+                    load(where, name=one.name, backend=backend, device=place, threads=threads, rounds=1 if quick else 5)
+                    for backend, where, place in _ways(one, device)
+                ]
             _measure(found, one, sky, chosen, quick=quick, told=told)
             if "segment" in chosen:
                 _segment(found, one, sky, folder, device, told)
@@ -179,7 +189,7 @@ def _measure(
     compiles = False
     if one.torch is None:
         found.notes.append(
-            f"{one.name}: a bundle holds no weights for torch, so nothing stands beside it; give the file of weights"
+            f"{one.name}: this bundle holds no weights for torch, so nothing stands beside it; give the file of weights"
         )
     else:
         import torch
@@ -200,15 +210,20 @@ def _measure(
 
 def _segment(found: Inference, one: Subject, sky: Sky, folder: Path, device: str, told: Progress) -> None:
     """The whole command, of the bundle and of the weights."""
-    ways = [("ONNX Runtime", one.bundle, device)]
-    if one.weights is not None:
-        ways.append((EAGER, one.weights, device.replace("tensorrt", "cuda")))
-    for backend, model, place in ways:
+    for backend, model, place in _ways(one, device):
         told(f"{one.name}: starnet segment, {backend}")
         output = folder / f"run-{len(found.runs)}"
         found.runs.append(
             run_segment(sky.files, model, output, name=one.name, backend=backend, device=place, threads=found.threads)
         )
+
+
+def _ways(one: Subject, device: str) -> list[tuple[str, Path, str]]:
+    """What runs a model: its name, file and device."""
+    ways = [("ONNX Runtime", one.bundle, device)]
+    if one.weights is not None:
+        ways.append((EAGER, one.weights, device.replace("tensorrt", "cuda")))
+    return ways
 
 
 def _expected(found: Inference) -> list[Expected]:

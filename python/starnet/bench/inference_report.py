@@ -40,6 +40,11 @@ def print_inference(found: Inference, file: IO[str] | None = None) -> None:
     if found.results:
         console.print(_parts(found.results))
         console.print(_LEGEND, markup=False, soft_wrap=True)
+    for one in found.loads:
+        console.print(
+            f"load      {one.model}, {one.backend}: {one.seconds:.2f} s, {one.cpu:.2f} CPU s, its library imported",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
     if found.runs:
         console.print("\nstarnet segment, FITS to FITS", markup=False)
         console.print(_runs(found.runs))

@@ -21,6 +21,7 @@ from starnet.mosaic import Mosaic
 from starnet.networks import NETWORKS, require_torch
 from starnet.recipe import Preprocessed, Recipe
 from starnet.tiles import Box
+from starnet.weights import EMBEDDED
 
 if TYPE_CHECKING:
     from starnet.models.torch_backend import TorchBackend
@@ -39,7 +40,7 @@ class Subject:
     bundle : Path
         Its graphs.
     weights : Path or None
-        Its weights as torch reads them; None where only a bundle was given.
+        Its weights as torch reads them; None of a bundle without them.
     session : SessionBackend
         ONNX Runtime.
     torch : TorchBackend or None
@@ -147,7 +148,7 @@ def subject(model: str, folder: Path, *, device: str, threads: int) -> Subject:
     Parameters
     ----------
     model : str
-        A bundle, a file of weights, or a network's name, which gets random weights.
+        A bundle, a file of weights, or a network's name, which gets random weights if none come with the package.
     folder : Path
         For the bundles that are made; they are not gated, for outputs are compared before they are timed.
     device : str
@@ -160,13 +161,17 @@ def subject(model: str, folder: Path, *, device: str, threads: int) -> Subject:
     StarnetError
         If there is no such model or device, or a package is missing.
     """
-    if model not in NETWORKS and is_bundle(model):
-        session = SessionBackend(model, device=device, threads=threads)
-        return Subject(f"{session.config.name} ({model}, {session.bundle.precision})", Path(model), None, session, None)
+    if model in EMBEDDED or (model not in NETWORKS and is_bundle(model)):
+        where = EMBEDDED.get(model, Path(model))
+        session = SessionBackend(where, device=device, threads=threads)
+        source = "as it comes with the package" if model in EMBEDDED else model
+        name = f"{session.config.name} ({source}, {session.bundle.precision})"
+        weights = session.bundle.weights
+        return Subject(name, where, weights, session, None if weights is None else _beside(session, weights))
     if model not in NETWORKS and not Path(model).suffix:
         raise StarnetError(
-            f"model {model!r} is unknown: choose {', '.join(NETWORKS)} (with random weights), a file of weights, or "
-            "the folder of a bundle"
+            f"model {model!r} is unknown: choose {', '.join(NETWORKS)} (SAM's with random weights), a file of weights, "
+            "or the folder of a bundle"
         )
     require_torch()
     from starnet.export import require_onnx
@@ -175,7 +180,6 @@ def subject(model: str, folder: Path, *, device: str, threads: int) -> Subject:
     import torch
 
     from starnet.export.exporting import ungated
-    from starnet.models.torch_backend import TorchBackend
     from starnet.networks import checkpoints
     from starnet.networks.network import build
 
@@ -192,6 +196,12 @@ def subject(model: str, folder: Path, *, device: str, threads: int) -> Subject:
         name = f"{network.config.name} ({model})"
     bundle = ungated(network, folder / f"{network.config.name}-{len(list(folder.iterdir()))}")
     session = SessionBackend(bundle, device=device, threads=threads)
-    # What the session got: torch must not take a GPU that ONNX Runtime did not.
-    backend = TorchBackend(network, device=session.device.split(" ")[0])
-    return Subject(name, bundle, weights, session, backend)
+    return Subject(name, bundle, weights, session, _beside(session, weights))
+
+
+def _beside(session: SessionBackend, weights: Path) -> TorchBackend:
+    """The network itself, where the session runs: torch must not take a GPU that ONNX Runtime did not."""
+    require_torch()
+    from starnet.models.torch_backend import TorchBackend
+
+    return TorchBackend.load(weights, device=session.device.split(" ")[0])

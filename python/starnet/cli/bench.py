@@ -68,8 +68,8 @@ Models = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|FILE|FOLDER",
-        help="With --inference: tiny, vit_b, vit_l or vit_h with random weights, a file of weights, or the folder of a "
-        "bundle; may be repeated.",
+        help="With --inference: tiny as it comes with the package, vit_b, vit_l or vit_h with random weights, a file "
+        "of weights, or the folder of a bundle; may be repeated.",
         show_default="tiny",
         rich_help_panel="Networks (--inference)",
     ),

@@ -89,7 +89,7 @@ def compare(
     truth: Truth = None,
     table: TruthTable = None,
     method: Methods = None,
-    model: Models = ["classical"],  # noqa: B006  (typer copies it)
+    model: Models = ["tiny", "classical"],  # noqa: B006  (typer copies it)
     grids: Grids = None,
     tune_for: TuneFor = "pq",
     workers: Workers = None,

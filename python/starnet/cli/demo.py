@@ -10,20 +10,27 @@ import typer
 from starnet.cli import options
 from starnet.cli.progress import progress
 from starnet.cli.report import print_run
+from starnet.cli.segment import Model
 from starnet.errors import StarnetError
 
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Directory for the image and the run.")]
 
 
 def demo(
-    output: Output = Path("demo"), *, threads: options.Threads = None, overwrite: options.Overwrite = False
+    output: Output = Path("demo"),
+    *,
+    model: Model = "tiny",
+    threads: options.Threads = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Segment the Hubble eXtreme Deep Field, the JPEG that scikit-image ships."""
     from starnet import pipeline
 
     image = _save_image(output)
     with progress() as callback:
-        result = pipeline.segment([image], output / "run", threads=threads, overwrite=overwrite, progress=callback)
+        result = pipeline.segment(
+            [image], output / "run", model=model, threads=threads, overwrite=overwrite, progress=callback
+        )
     print_run(result)
 
 

@@ -50,6 +50,21 @@ LeastIou = Annotated[
         show_default="0.9",
     ),
 ]
+WithWeights = Annotated[
+    bool, typer.Option("--with-weights", help="Put the weights for torch beside the graphs, in 16 bits, as do these.")
+]
+Licence = Annotated[
+    str | None,
+    typer.Option(metavar="SPDX", help="Of the weights, as bundle.json will say.", show_default="as their file says"),
+]
+Training = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CONFIG.yaml",
+        help="What `starnet train` made the weights from, to be kept in the bundle; may be repeated, in their order.",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace the bundle that is there.")]
 
 
@@ -62,6 +77,9 @@ def export(
     tiles: Tiles = None,
     checkpoint: Checkpoint = None,
     int8_iou: LeastIou = None,
+    with_weights: WithWeights = False,
+    licence: Licence = None,
+    training: Training = None,
     force: Force = False,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
@@ -86,8 +104,9 @@ def export(
         gate = Gate(int8_iou, GATES["int8"].flux)
     with progress(quiet=quiet, unit="steps") as callback:
         made = write(
-            model, output, precision=precision, opset=opset, tiles=tiles or (), checkpoint=checkpoint, gate=gate,
-            force=force, threads=threads, progress=callback,
+            model, output, precision=precision, opset=opset, tiles=tiles or (), checkpoint=checkpoint,
+            with_weights=with_weights, licence=licence, training=training or (), gate=gate, force=force,
+            threads=threads, progress=callback,
         )  # fmt: skip
     _print_summary(made)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -60,9 +62,11 @@ def fetch(
     if url is not None and len(names) > 1:
         raise StarnetError("--url is the address of one file: name one, or set STARNET_MIRROR to the folder of all")
     for name in names:
-        if name not in weights.KNOWN:
+        if name not in weights.KNOWN and name not in weights.EMBEDDED:
             raise StarnetError(f"there are no known weights '{name}': choose {', '.join(weights.KNOWN)}")
     for name in names:
+        if name in weights.EMBEDDED:
+            print(f"{name} comes with the package, there is nothing to fetch:", file=sys.stderr)
         with progress(quiet=quiet, unit="MB") as callback:
             path = weights.fetch(name, folder, url=url, replace=force, progress=callback)
         print(path)
@@ -80,6 +84,10 @@ def _print_list(folder: Path) -> None:
         console.width = 200  # nothing to fold for
     table = Table("name", "--model", "size", "licence", "state", "file", box=box.SIMPLE_HEAD, pad_edge=False)
     table.columns[2].justify = "right"
+    for name in weights.EMBEDDED:
+        about = json.loads((weights.EMBEDDED[name] / "bundle.json").read_text(encoding="utf-8"))
+        size = sum(file["bytes"] for file in about["files"].values())
+        table.add_row(name, name, f"{size / 1e6:.0f} MB", about["licence"], "comes with the package", "")
     for name, known in weights.KNOWN.items():
         found = weights.state(known, folder)
         table.add_row(name, known.network, f"{known.size / 1e6:.0f} MB", known.licence, found, known.file_name)

@@ -11,7 +11,19 @@ import typer
 from starnet.cli import options
 from starnet.cli.progress import progress
 from starnet.cli.report import print_json, print_outputs
-from starnet.cli.segment import DeblendContrast, DeblendLevels, KernelFwhm, MinArea, Mode, Model, Threshold
+from starnet.cli.segment import (
+    CentreThreshold,
+    DeblendContrast,
+    DeblendLevels,
+    ForegroundThreshold,
+    KernelFwhm,
+    MinArea,
+    Mode,
+    Model,
+    Recipe,
+    Threshold,
+    Tile,
+)
 from starnet.errors import StarnetError
 
 if TYPE_CHECKING:
@@ -93,10 +105,10 @@ def inject(
     seed: Seed = 1,
     resamples: Resamples = 200,
     keep: Keep = False,
-    model: Model = "classical",
+    model: Model = "tiny",
     mode: Mode = "tiled",
-    tile: options.Tile = 682,
-    recipe: options.Recipe = "noise",
+    tile: Tile = None,
+    recipe: Recipe = None,
     instrument: options.Instrument = None,
     weights: options.Weights = None,
     threads: options.Threads = None,
@@ -109,6 +121,8 @@ def inject(
     kernel_fwhm: KernelFwhm = None,
     deblend_levels: DeblendLevels = None,
     deblend_contrast: DeblendContrast = None,
+    foreground_threshold: ForegroundThreshold = None,
+    centre_threshold: CentreThreshold = None,
 ) -> None:
     """Paint simulated sources into a mosaic, segment it, and say which are found and how well they are measured.
 
@@ -123,6 +137,8 @@ def inject(
         kernel_fwhm=kernel_fwhm,
         deblend_levels=deblend_levels,
         deblend_contrast=deblend_contrast,
+        foreground_threshold=foreground_threshold,
+        centre_threshold=centre_threshold,
     )
     with progress(quiet=quiet) as callback:
         result = paint(

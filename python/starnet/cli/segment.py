@@ -19,8 +19,9 @@ Model = Annotated[
     str,
     typer.Option(
         metavar="NAME|FILE|FOLDER",
-        help="'classical' detects and deblends with sep; 'tiny', 'vit_b', 'vit_l' and 'vit_h' are networks of the SAM "
-        "family; or a network's own file (.safetensors, .pth), or the folder of a bundle.",
+        help="'tiny' is our own network, which comes with the package; 'classical' detects and deblends with sep; "
+        "'vit_b', 'vit_l' and 'vit_h' are SAM's networks; or a network's own file (.safetensors, .pth), or the folder "
+        "of a bundle.",
     ),
 ]
 Mode = Annotated[
@@ -90,7 +91,12 @@ Prompts = Annotated[
     ),
 ]
 Checkpoint = Annotated[
-    Path | None, _network(metavar="FILE", help="Weights of the model.", show_default="what 'starnet fetch' left")
+    Path | None,
+    _network(
+        metavar="FILE|NAME",
+        help="Weights of the model, as torch reads them.",
+        show_default="those that come with the package, else what 'starnet fetch' left",
+    ),
 ]
 Device = Annotated[
     str,
@@ -148,7 +154,7 @@ def segment(
     inputs: options.Inputs,
     output: Output,
     *,
-    model: Model = "classical",
+    model: Model = "tiny",
     mode: Mode = "tiled",
     tile: Tile = None,
     recipe: Recipe = None,

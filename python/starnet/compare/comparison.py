@@ -154,7 +154,7 @@ def compare(
     truth: str | None = None,
     table: str | Path | None = None,
     methods: Sequence[str] | None = None,
-    models: Sequence[str] = ("classical",),
+    models: Sequence[str] = ("tiny", "classical"),
     grids: Mapping[str, Mapping[str, list[Any]]] | None = None,
     criterion: str = "pq",
     workers: int = 1,

@@ -23,6 +23,9 @@ from starnet.models.session import SessionBackend
 from starnet.models.torch_backend import TorchBackend
 from starnet.networks import NETWORKS, VitEncoder, checkpoints
 from starnet.networks.network import Network
+from starnet.train.config import TrainConfig
+from starnet.train.documents import as_mapping
+from starnet.train.sources import load_sources, pixel_scales
 from starnet.weights import KNOWN, find_weights
 
 Progress = Callable[[str, int, int], None]
@@ -68,6 +71,9 @@ def export(
     opset: int = OPSET,
     tiles: Sequence[str | Path] = (),
     checkpoint: str | Path | None = None,
+    with_weights: bool = False,
+    licence: str | None = None,
+    training: Sequence[str | Path] = (),
     gate: Gate | None = None,
     force: bool = False,
     threads: int | None = None,
@@ -90,8 +96,15 @@ def export(
         Images of one field, one band each: sky to compare on, and for int8 to calibrate with, beside simulated sky.
     checkpoint : str or Path, optional
         File of the weights.
+    with_weights : bool
+        Whether the bundle holds its weights for torch too, in 16 bits. The graphs are made of these very weights; the
+        gate compares them with the network as it was before they were rounded.
+    licence : str, optional
+        SPDX identifier of the weights' licence; by default as their file says.
+    training : sequence of str or Path
+        The files of `starnet train` that made the weights, one after the other: they are kept in the bundle.
     gate : Gate, optional
-        What the comparison must reach; by default `GATES` of the precision.
+        What the comparison must reach; by default `GATES` of the precision, and of the weights.
     force : bool
         Whether a bundle that is there is replaced.
     threads : int, optional
@@ -110,11 +123,15 @@ def export(
     check_opset(opset)
     clock = _Clock(progress)
     backend, source = _load(network, checkpoint, threads)
-    network = backend.network
+    source |= {} if licence is None else {"licence": licence}
+    source |= _trained(training)
+    network = checkpoints.rounded(backend.network) if with_weights else backend.network
     with clock("tiles"):
         sky = simulated_tiles(backend) + (real_tiles(backend, tiles) if tiles else [])
     about = _about(network, source, precision, opset)
     with bundle.writing(folder, force=force) as partial:
+        if with_weights:
+            checkpoints.save(network, partial / bundle.WEIGHTS, source, half=True)
 
         def opened(where: Path) -> SessionBackend:
             # The gate sees the bundle as its user will.
@@ -132,7 +149,7 @@ def export(
         for done, graph in enumerate(made, start=1):
             with clock("graphs", done, len(made)):
                 write(graph, plain, opset)
-        passed = gate or GATES[precision]
+        passed = gate or GATES["fp16" if with_weights and precision == "fp32" else precision]
         if precision == "int8":
             with clock("calibration"):
                 given = [tile for tile in sky if tile.origin != SIMULATED]
@@ -214,6 +231,18 @@ def _load(
     return TorchBackend(made, device="cpu", threads=threads), about
 
 
+def _trained(files: Sequence[str | Path]) -> dict[str, Any]:
+    """What a bundle says of trainings: their settings, and the range of the pixels that they saw, in arcsec."""
+    if not files:
+        return {}
+    configs = [TrainConfig.load(path) for path in files]
+    seen = [scale for config in configs for scale in pixel_scales(load_sources(config.data.train)) or ()]
+    return {
+        "configs": [as_mapping(config) for config in configs],
+        **({"pixel_scales": [min(seen), max(seen)]} if seen else {}),
+    }
+
+
 def _samples(session: SessionBackend, tiles: Sequence[SkyTile]) -> dict[str, list[Inputs]]:
     """What the graphs that are quantised take: the encoder's and, of vision transformers, the head's."""
     images = [{name: array.copy() for name, array in session.encoder_inputs(tile.image).items()} for tile in tiles]
@@ -241,13 +270,13 @@ def _quantise(
 
 def _about(network: Network, source: dict[str, Any], precision: str, opset: int) -> dict[str, Any]:
     """What ``bundle.json`` says, beside the files and what the gate finds."""
-    figures = source.pop("figures", {})
+    training = {key: value for key, value in source.items() if key not in ("figures", "licence")}
     return {
         **_described(network, precision, opset),
         "made": {name: version(name) for name in ("starnet", "torch", "onnx", "onnxruntime")},
-        "licence": source.pop("licence", None),
-        "training": source,
-        "quality": figures,
+        "licence": source.get("licence"),
+        "training": training,
+        "quality": source.get("figures", {}),
     }
 
 

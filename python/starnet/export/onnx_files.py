@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from onnx_ir.traversal import RecursiveGraphIterator
 
 from starnet.bundle import runtime_opset
 from starnet.errors import StarnetError
@@ -20,6 +21,8 @@ from starnet.export.graphs import Graph
 OPSET = 18
 #: A protocol buffer may hold 2 GiB: larger weights go into a file beside.
 EXTERNAL = 3 * 2**29
+#: What a node says of the submodules that it comes from.
+SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def check_opset(opset: int) -> None:
@@ -36,7 +39,10 @@ def check_opset(opset: int) -> None:
 
 
 def write(graph: Graph, folder: Path, opset: int = OPSET) -> list[Path]:
-    """Traces a graph into a file of its name, folded and with shapes; weights of gigabytes into one beside it."""
+    """Traces a graph into a file of its name, folded and with shapes; weights of gigabytes into one beside it.
+
+    The file is the same wherever and however often it is written.
+    """
     module = graph.module.eval()
     size = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
     path = folder / graph.file
@@ -51,6 +57,12 @@ def write(graph: Graph, folder: Path, opset: int = OPSET) -> list[Path]:
             dynamic_shapes=tuple(graph.extents[name] for name in graph.inputs),
             optimize=True,
         )
+        # Where in whose files each node was traced is nobody's business, and much of a small file.
+        for node in RecursiveGraphIterator(program.model.graph):
+            scopes = node.metadata_props.get(SCOPES)
+            node.metadata_props.clear()
+            if scopes is not None:
+                node.metadata_props[SCOPES] = scopes
         program.save(path, external_data=size > EXTERNAL)
     return sorted(folder.glob(f"{graph.file}*"))
 

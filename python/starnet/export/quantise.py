@@ -11,6 +11,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from starnet.export.onnx_files import SCOPES
+
 Inputs = dict[str, NDArray[Any]]
 
 #: Layers with weights.
@@ -90,7 +92,7 @@ def nodes_of(graph: Any, modules: Sequence[str]) -> list[str]:
     """Names of the nodes that were traced in these submodules."""
 
     def scopes(node: Any) -> list[str]:
-        texts = [one.value for one in node.metadata_props if one.key == "pkg.torch.onnx.name_scopes"]
+        texts = [one.value for one in node.metadata_props if one.key == SCOPES]
         return [str(scope) for text in texts for scope in ast.literal_eval(text)]
 
     return [node.name for node in graph.node if not set(modules).isdisjoint(scopes(node))]

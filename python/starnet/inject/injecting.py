@@ -150,7 +150,7 @@ def inject(
         "starnet": __version__,
         "inputs": mosaic.fingerprint(),
         "survey": asdict(survey),
-        "recipe": Recipe.identity(segmentation.get("recipe", "noise")),
+        "recipe": Recipe.identity(recipe) if (recipe := segmentation.get("recipe")) else None,
         "segmentation": {
             k: str(v) if isinstance(v, Path) else v for k, v in segmentation.items() if k not in ("threads", "memory")
         },
@@ -278,7 +278,7 @@ class _Injection:
             return None
         settings = {
             **self.segmentation,
-            **self.original.run["model"]["parameters"],
+            "noise": self.original.run["model"]["parameters"]["noise"],
             "recipe": self.original.directory / "recipe.yaml",
         }
         folder = self.directory / "mirrored"

@@ -33,6 +33,8 @@ class Backend(Protocol):
         Pixels around a pixel that its maps depend on; None: the whole window.
     prompt_window : int or None
         Side of the window around a prompt in which its mask is drawn; None: the whole window.
+    pixel_scales : tuple of float, or None
+        The smallest and the largest pixel that it was trained on, in arcsec; None where nobody says.
     library_bytes : int
         Memory of what runs it, loaded.
     at_once : int
@@ -51,6 +53,8 @@ class Backend(Protocol):
     def reach(self) -> int | None: ...  # noqa: D102
     @property
     def prompt_window(self) -> int | None: ...  # noqa: D102
+    @property
+    def pixel_scales(self) -> tuple[float, float] | None: ...  # noqa: D102
     @property
     def library_bytes(self) -> int: ...  # noqa: D102
     @property

@@ -22,10 +22,12 @@ from starnet.models.prompting import Prompting
 from starnet.mosaic import Mosaic
 from starnet.networks import NETWORKS
 from starnet.prompts import Prompts
-from starnet.weights import find_weights
+from starnet.weights import EMBEDDED, find_weights
 
 #: Engines that need no network.
 MODELS: dict[str, Callable[..., Model]] = {"classical": Classical}
+#: The engine of whoever names none: it comes with the package.
+DEFAULT_MODEL = "tiny"
 #: What a file of weights may end with.
 SUFFIXES = (".safetensors", ".pth", ".pt")
 
@@ -39,7 +41,8 @@ class NetworkOptions:
     Parameters
     ----------
     checkpoint : str or Path, optional
-        The file of its weights; looked for in the cache folder by default.
+        The file of its weights, or their name. By default those that come with the package, as a bundle, else looked
+        for in the cache folder.
     prompts : str, Path or Prompts, optional
         ``"head"`` (the instance head alone), ``"grid"``, ``"peaks"``, ``"centres"``, or a table: see
         `starnet.models.prompting`. ``"head"`` by default where the network has one, else ``"peaks"``.
@@ -96,7 +99,7 @@ def get_model(
     folder = None if options.embeddings is None else Path(options.embeddings)
     shared = {
         "encoder": Encoder.of(backend, names, folder),
-        "detector": _made(Detector, name, _taken(parameters, "kernel_fwhm")),
+        "detector": _made(Detector, name, _taken(parameters, "kernel_fwhm", "noise")),
     }
     if prompts == "head":
         return _made(Dense, name, parameters, **shared)
@@ -115,7 +118,9 @@ def _made(make: Callable[..., T], name: str, parameters: Mapping[str, Any], **gi
     if unknown := [key for key in parameters if key not in known]:
         shared = list(Prompting.PARAMETERS) if "prompting" in given else []
         known += [*shared, *(["kernel_fwhm"] if "detector" in given else [])]
-        raise StarnetError(f"{name} takes no {unknown[0]}: it has {', '.join(known)}")
+        others = [one for one, other in MODELS.items() if unknown[0] in inspect.signature(other).parameters]
+        mend = f"choose --model {others[0]}, which does" if others and make not in MODELS.values() else "leave it out"
+        raise StarnetError(f"{name} takes no {unknown[0]} (it has {', '.join(known)}): {mend}")
     with _explained(name):
         return make(**given, **parameters)
 
@@ -149,13 +154,12 @@ def open_backend(
         If there is no such network, its weights are missing, or what runs it is.
     """
     # `--model tiny` is the network whatever folder lies here; `--model tiny/` is the folder.
+    if model in EMBEDDED and options.checkpoint is None:
+        return _session(EMBEDDED[str(model)], options, bands)
     if model not in NETWORKS and Path(model).is_dir():
         if options.checkpoint is not None:
             raise StarnetError(f"model {model} is a bundle, with its weights: leave --checkpoint out")
-        # A second to import, which only bundles need.
-        from starnet.models.session import SessionBackend
-
-        return SessionBackend.load(Bundle.open(model, bands=bands), device=options.device, threads=options.threads)
+        return _session(Path(model), options, bands)
     is_file = Path(model).suffix.lower() in SUFFIXES
     if not is_file and model not in NETWORKS:
         raise StarnetError(
@@ -173,3 +177,11 @@ def open_backend(
     return TorchBackend.load(
         Path(model) if is_file else model, checkpoint=checkpoint, device=options.device, threads=options.threads
     )
+
+
+def _session(folder: Path, options: NetworkOptions, bands: Sequence[str] | None) -> Backend:
+    """What runs a bundle."""
+    # A tenth of a second to import, which only bundles need.
+    from starnet.models.session import SessionBackend
+
+    return SessionBackend.load(Bundle.open(folder, bands=bands), device=options.device, threads=options.threads)

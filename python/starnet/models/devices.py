@@ -31,6 +31,7 @@ class Devices:
         first = self.backends[0]
         self.config, self.fingerprint, self.library_bytes = first.config, first.fingerprint, first.library_bytes
         self.stride, self.reach, self.prompt_window = first.stride, first.reach, first.prompt_window
+        self.pixel_scales = first.pixel_scales
         self.device = ", ".join(one.device for one in self.backends)
         self.at_once = len(self.backends)
         self._turns = itertools.cycle(self.backends)

@@ -113,6 +113,7 @@ class NetworkEngine:
             "config": self.backend.config.as_dict(),
             "fingerprint": self.backend.fingerprint,
             "device": self.backend.device,
+            "pixel_scales": self.backend.pixel_scales,
             "bands": list(self.encoder.bands),
         }
 

@@ -293,6 +293,7 @@ def _library() -> Any:
         import onnxruntime
     except ImportError as error:
         raise StarnetError(
-            "a model bundle needs onnxruntime: pip install 'starnet[cpu]', or 'starnet[gpu]' for a GPU"
+            "networks run with onnxruntime, which is not installed: pip install 'starnet[cpu]' ('starnet[gpu]' for a "
+            "GPU), or choose --model classical"
         ) from error
     return onnxruntime

@@ -114,6 +114,11 @@ class SessionBackend:
         return self.bundle.reach
 
     @property
+    def pixel_scales(self) -> tuple[float, float] | None:
+        """The pixels that it was trained on, in arcsec."""
+        return self.bundle.pixel_scales
+
+    @property
     def prompt_window(self) -> int | None:
         """Side of the window around a prompt in which its mask is drawn; None: the whole window."""
         return self.config.prompt.window

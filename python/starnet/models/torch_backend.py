@@ -69,6 +69,8 @@ class TorchBackend:
     library_bytes = 600 * 2**20
     """torch itself, loaded."""
     at_once = 1
+    pixel_scales = None
+    """Files of weights do not say."""
 
     def __init__(
         self, network: Network, *, device: str = "auto", threads: int | None = None, autocast: bool = False

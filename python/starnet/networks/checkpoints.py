@@ -67,7 +67,7 @@ class Checkpoint:
         return None
 
 
-def save(network: Network, path: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
+def save(network: Network, path: str | Path, metadata: Mapping[str, Any] | None = None, *, half: bool = False) -> None:
     """Writes weights and configuration into one safetensors file; LoRA is merged into the weights.
 
     Parameters
@@ -78,9 +78,13 @@ def save(network: Network, path: str | Path, metadata: Mapping[str, Any] | None 
         The file, whole or not at all.
     metadata : mapping, optional
         JSON-able: where the weights come from.
+    half : bool
+        Matrices and kernels are stored in 16 bits, exactly if they are `rounded`; `load` widens them again.
     """
     plain = lora.merge(deepcopy(network)) if lora.has_lora(network) else network
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in plain.state_dict().items()}
+    if half:
+        tensors = {name: tensor.half() if _is_wide(tensor) else tensor for name, tensor in tensors.items()}
     content = {"format": FORMAT, "config": network.config.as_dict(), "metadata": dict(metadata or {})}
     with replacing(path) as partial:
         save_file(tensors, partial, metadata={"starnet": json.dumps(content)})
@@ -164,6 +168,31 @@ def read(path: str | Path) -> Checkpoint:
     if head[:4] == b"PK\x03\x04" or head[:1] == b"\x80":
         return _read_pth(path, zipped=head[:2] == b"PK")
     raise StarnetError(f"{path} is not a checkpoint: give {_KINDS}")
+
+
+def rounded(network: Network) -> Network:
+    """A copy whose matrices and kernels hold in 16 bits; LoRA is merged into the weights.
+
+    Biases and normalisations stay as they are: they are a hundredth of the weights, and variances may be out of range.
+
+    Raises
+    ------
+    StarnetError
+        If a weight is out of the range of 16 bits.
+    """
+    plain = deepcopy(network)
+    plain = lora.merge(plain) if lora.has_lora(plain) else plain
+    with torch.no_grad():
+        for name, tensor in plain.state_dict().items():
+            if _is_wide(tensor):
+                tensor.copy_(tensor.half())
+                if not tensor.isfinite().all():
+                    raise StarnetError(f"{name} of {network.config.name} is too large for 16 bits: train it anew")
+    return plain
+
+
+def _is_wide(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.ndim > 1
 
 
 def fingerprint(network: Network) -> str:

@@ -20,7 +20,7 @@ from starnet.catalog import add_provenance, build_catalog
 from starnet.errors import StarnetError
 from starnet.labelmap import LabelMap, number_objects
 from starnet.memory import peak_memory
-from starnet.models import Backend, Engine, NetworkEngine, NetworkOptions, Prompted, Staged, get_model
+from starnet.models import DEFAULT_MODEL, Backend, Engine, NetworkEngine, NetworkOptions, Prompted, Staged, get_model
 from starnet.mosaic import Mosaic, Weights
 from starnet.outputs.catalog_files import write_catalog
 from starnet.outputs.overlay import write_overlay
@@ -46,6 +46,9 @@ from starnet.stitch import ObjectJoiner, SeamJoiner
 from starnet.tile_job import STAGES, TileJob, process_tiles
 from starnet.tiles import Box, TileGrid
 from starnet.workers import Pool, pool, staged
+
+#: Pixels that are larger or smaller by so much are not worth a remark.
+NEAR = 1.2
 
 AnyEngine = TypeVar("AnyEngine", bound=Engine)
 
@@ -91,7 +94,7 @@ def segment(
     inputs: Sequence[str | Path],
     output: str | Path,
     *,
-    model: str | Path | Backend = "classical",
+    model: str | Path | Backend = DEFAULT_MODEL,
     checkpoint: str | Path | None = None,
     prompts: str | Path | Prompts | None = None,
     mode: str = "tiled",
@@ -117,10 +120,11 @@ def segment(
     output : str or Path
         The run directory. One that was interrupted is continued; a finished one is returned as it is.
     model : str, Path or Backend
-        Segmentation engine: ``classical``, a network (``tiny``, ``vit_b``, ``vit_l``, ``vit_h``), the file of one, or
-        what runs one.
+        Segmentation engine: a network (``tiny``, which comes with the package, ``vit_b``, ``vit_l``, ``vit_h``), the
+        file or bundle of one, what runs one, or ``classical``.
     checkpoint : str or Path, optional
-        Weights of the network; looked for in the cache folder by default.
+        Weights of the network, as a file or by name; by default those that come with the package, else looked for in
+        the cache folder.
     prompts : str, Path or Prompts, optional
         What a network is asked: ``head`` (nothing: its instance head alone; the default where it has one), ``grid``,
         ``peaks`` (the default elsewhere), ``centres`` (of the instance head), or a table of positions or boxes.
@@ -169,7 +173,7 @@ def segment(
     options = NetworkOptions(checkpoint, prompts, device, embeddings, threads)
     with stopwatch("load"):
         engine = get_model(model, mosaic, options, **model_parameters)
-    notes = _notes(engine, recipe)
+    notes = _notes(mosaic, engine, recipe)
     recipe = recipe or engine.recipe
     grid = _grid(mosaic, engine, mode, tile, tile_origin)
     plan = _plan(mosaic, engine, recipe, mode, grid)
@@ -247,7 +251,7 @@ def _workforce(job: TileJob, engine: Engine, threads: int, memory: int | None) -
     return staged(job, STAGES, {"read": beside, "network": engine.at_once, "objects": beside}, ahead)
 
 
-def _notes(engine: Engine, recipe: str | Path | None) -> list[str]:
+def _notes(mosaic: Mosaic, engine: Engine, recipe: str | Path | None) -> list[str]:
     """What is said of inputs that may be a mistake."""
     notes = []
     if recipe is not None and isinstance(engine, NetworkEngine):
@@ -256,6 +260,13 @@ def _notes(engine: Engine, recipe: str | Path | None) -> list[str]:
             notes.append(
                 f"model {engine.name} was made for the recipe {engine.recipe}, not {chosen}: "
                 "leave --recipe out to give it what it knows"
+            )
+    if isinstance(engine, NetworkEngine) and mosaic.pixel_scale is not None:
+        least, most = engine.backend.pixel_scales or (0.0, float("inf"))
+        if not least / NEAR < mosaic.pixel_scale < most * NEAR:
+            notes.append(
+                f"model {engine.name} was trained on pixels of {least:g} to {most:g} arcsec, and these have "
+                f"{mosaic.pixel_scale:.3g}: see with starnet inject what it finds here"
             )
     if isinstance(engine, Prompted) and engine.prompting.remark is not None:
         notes.append(engine.prompting.remark)

@@ -11,7 +11,7 @@ from starnet.compare.scenes import read_json
 from starnet.errors import StarnetError
 from starnet.networks import NETWORKS, NetworkConfig
 from starnet.reproduce.plan import RANDOM, Plan
-from starnet.weights import KNOWN, find_weights
+from starnet.weights import EMBEDDED, KNOWN, embedded_weights, find_weights
 
 #: Preprocessing of the report, and what of it is black and white.
 _RECIPE, _STRETCH = "seed", (0.0, 1.0)
@@ -95,11 +95,12 @@ def _given(plan: Plan, path: Path) -> Start:
         config = _for_recipe(config, recipe)
     network = fit(content, expected=named, config=config)
     config = network.config
-    words = (
-        f"Meta's weights {published} (SHA-256 {sha256[:12]}…)"
-        if published
-        else f"weights of {config.name} from {file.name} (SHA-256 {sha256[:12]}…), which are not Meta's"
-    )
+    if published:
+        words = f"Meta's weights {published} (SHA-256 {sha256[:12]}…)"
+    elif file in map(embedded_weights, EMBEDDED):
+        words = f"the weights of {config.name} that come with StarNet (SHA-256 {sha256[:12]}…)"
+    else:
+        words = f"weights of {config.name} from {file.name} (SHA-256 {sha256[:12]}…), which are not Meta's"
     save(network, path, {"weights": words})
     return Start(path, config, words, learned=True)
 

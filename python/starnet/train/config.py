@@ -25,7 +25,8 @@ class NetworkChoice:
     name : str
         One of `starnet.networks.NETWORKS`.
     checkpoint : str, optional
-        Weights to begin with: ours (``.safetensors``), or Meta's (``.pth``) for the ``vit_*``; random ones otherwise.
+        Weights to begin with: ``tiny``, which come with the package; ``sam-vit-b`` and its like, once they are fetched;
+        or a file, ours (``.safetensors``) or Meta's (``.pth``). Random ones otherwise.
     instance_head : bool, optional
         Whether it has one; by default as the network of this name.
     bands : tuple of str

@@ -28,6 +28,7 @@ from starnet.train.pictures import draw_samples
 from starnet.train.samples import Source
 from starnet.train.sources import load_sources
 from starnet.train.targets import targets
+from starnet.weights import named_weights
 
 CONFIG, WEIGHTS, CARD, SAMPLES = "config.yaml", "weights.safetensors", "model_card.md", "samples.png"
 
@@ -171,7 +172,7 @@ def start(choice: NetworkChoice) -> Network:
     config = choice.network()
     if choice.checkpoint is None:
         return build(config)
-    content = read(choice.checkpoint)
+    content = read(named_weights(choice.checkpoint) or choice.checkpoint)
     return fit(content, expected=config if content.config is None else None, config=config)
 
 

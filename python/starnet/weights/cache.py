@@ -10,6 +10,7 @@ from typing import Literal
 
 from starnet.errors import StarnetError
 from starnet.weights.download import download, is_verified, partial_of
+from starnet.weights.embedded import EMBEDDED, embedded_weights
 from starnet.weights.known import KNOWN, Weights
 
 State = Literal["verified", "not checked", "wrong size", "in part", "missing"]
@@ -41,7 +42,8 @@ def find_weights(network: str, checkpoint: str | Path | None = None) -> Path:
     network : str
         Name of the network, such as ``vit_b``.
     checkpoint : str or Path, optional
-        A file, or a folder that holds the published one. By default it is looked for in `cache_folder`.
+        A file, a folder that holds the published one, or a name as for `named_weights`. By default those that come with
+        the package, else the published one, which is looked for in `cache_folder`.
 
     Returns
     -------
@@ -53,6 +55,10 @@ def find_weights(network: str, checkpoint: str | Path | None = None) -> Path:
     StarnetError
         If there is none, or the published one is not whole.
     """
+    if checkpoint is None and network in EMBEDDED:
+        return embedded_weights(network)
+    if checkpoint is not None and (found := named_weights(checkpoint)) is not None:
+        return found
     if checkpoint is not None and (chosen := Path(checkpoint).expanduser()).is_file():
         return chosen
     name = next((name for name, known in KNOWN.items() if known.network == network), None)
@@ -60,6 +66,10 @@ def find_weights(network: str, checkpoint: str | Path | None = None) -> Path:
         mend = f", or run `starnet fetch {name}` and leave it out" if name else ""
         raise StarnetError(
             f"{chosen}, the weights of {network}, is not there: name a file with --checkpoint FILE{mend}"
+        )
+    if name is None and network in EMBEDDED:
+        raise StarnetError(
+            f"the weights of {network} come with the package, not in {chosen}: leave --checkpoint out, or name a file"
         )
     if name is None:
         raise StarnetError(f"no weights of {network} are published: name a file with --checkpoint FILE")
@@ -78,6 +88,25 @@ def find_weights(network: str, checkpoint: str | Path | None = None) -> Path:
     return path
 
 
+def named_weights(name: str | Path) -> Path | None:
+    """The file of weights of this name; None if it is no name but a file's.
+
+    Parameters
+    ----------
+    name : str or Path
+        One of `EMBEDDED`, such as ``tiny``, or of `KNOWN`, such as ``sam-vit-b``.
+
+    Raises
+    ------
+    StarnetError
+        If there are such weights, but they have not been fetched.
+    """
+    name = str(name)
+    if name in EMBEDDED:
+        return embedded_weights(name)
+    return find_weights(KNOWN[name].network) if name in KNOWN else None
+
+
 def fetch(
     name: str,
     folder: str | Path | None = None,
@@ -91,7 +120,7 @@ def fetch(
     Parameters
     ----------
     name : str
-        One of `KNOWN`.
+        One of `KNOWN`, or of `EMBEDDED`, for which nothing is to be done.
     folder : str or Path, optional
         Where to put the file; made if missing. By default `cache_folder`.
     url : str, optional
@@ -111,6 +140,8 @@ def fetch(
     StarnetError
         If the name is unknown; if a file of that name is there and is another one; as `download`.
     """
+    if name in EMBEDDED:
+        return embedded_weights(name)
     if name not in KNOWN:
         raise StarnetError(f"there are no known weights '{name}': choose {', '.join(KNOWN)}")
     known = KNOWN[name]

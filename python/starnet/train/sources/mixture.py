@@ -71,6 +71,14 @@ class Several:
         return replace(sample, image=np.tensordot(grouped(len(source.bands)), sample.image, axes=1))
 
 
+def pixel_scales(source: Source) -> tuple[float, float] | None:
+    """The smallest and the largest pixel of a source's skies in arcsec; None where none of them says."""
+    members = source.sources if isinstance(source, Several) else (source,)
+    skies = [getattr(one, "preset", None) or getattr(one, "mosaic", None) for one in members]
+    known = [sky.pixel_scale for sky in skies if sky is not None and sky.pixel_scale is not None]
+    return (min(known), max(known)) if known else None
+
+
 def several(sources: Sequence[Source], weights: Sequence[float] | None = None) -> Source:
     """One source of several; equal weights by default.
 
