@@ -44,7 +44,7 @@ TRAINING := configs/train/tiny.yaml configs/train/tiny-prompts.yaml
 
 embed: $(VENV)/.installed-dev  ## ship WEIGHTS=FILE.safetensors as `tiny`: rounded, exported, compared, replaced as a whole
 	@test -f "$(WEIGHTS)" || { echo "make: name the trained weights: make embed WEIGHTS=training/weights.safetensors" >&2; exit 1; }
-	$(BIN)/starnet export "$(WEIGHTS)" --output python/starnet/weights/tiny --with-weights --licence BSD-3-Clause \
+	$(BIN)/starnet export "$(WEIGHTS)" --output python/starnet/weights/tiny --precision int8 --with-weights --licence BSD-3-Clause \
 	  $(addprefix --training ,$(TRAINING)) --force
 
 memcheck: cargo  ## run the crate's tests under valgrind, which knows AVX2 but not AVX-512

@@ -89,7 +89,7 @@ def test_the_shipped_weights_are_of_the_network_of_that_name(shipped: Bundle) ->
 
 
 def test_graphs_and_weights_are_the_same_network(shipped: Bundle) -> None:
-    """Not nearly: both hold the numbers that were rounded, and single precision is what is left between them."""
+    """Graphs in float32 not nearly: both hold the numbers that were rounded."""
     assert shipped.weights == embedded_weights("tiny")
     session = SessionBackend(shipped, device="cpu", threads=1)
     network = TorchBackend.load(shipped.weights, device="cpu", threads=1)
@@ -97,10 +97,11 @@ def test_graphs_and_weights_are_the_same_network(shipped: Bundle) -> None:
     assert all(tensor.dtype == torch.float32 for tensor in network.network.state_dict().values() if tensor.ndim > 1)
     tiles = simulated_tiles(network, seed=3, count=1)
     ours, theirs = (backend.maps(backend.encode(tiles[0].image)) for backend in (session, network))
-    np.testing.assert_allclose(ours, theirs, atol=2e-4)
     if shipped.precision == "fp32":
-        found = parity.compare(network, session, tiles)
-        assert found.failure(parity.GATES["fp32"]) is None
+        np.testing.assert_allclose(ours, theirs, atol=2e-4)
+    assert np.mean(np.abs(ours - theirs)) < 0.01
+    found = parity.compare(network, session, tiles)
+    assert found.failure(parity.GATES[shipped.precision]) is None
 
 
 def test_matrices_are_stored_in_16_bits() -> None:

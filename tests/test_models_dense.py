@@ -33,7 +33,14 @@ def sky(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def direct(sky: list[Path], tmp_path_factory: pytest.TempPathFactory) -> SegmentResult:
-    return segment(sky, tmp_path_factory.mktemp("dense") / "run", model=FakeBackend(), mode="direct", threads=1)
+    return segment(
+        sky,
+        tmp_path_factory.mktemp("dense") / "run",
+        model=FakeBackend(),
+        mode="direct",
+        threads=1,
+        centre_threshold=0.3,
+    )
 
 
 def test_it_finds_and_separates_sources(direct: SegmentResult) -> None:
@@ -56,7 +63,7 @@ def test_the_outputs_do_not_depend_on_the_tiles(
     sky: list[Path], direct: SegmentResult, tmp_path_factory: pytest.TempPathFactory, tile: int, origin: tuple[int, int]
 ) -> None:
     run = tmp_path_factory.mktemp("tiled") / "run"
-    segment(sky, run, model=FakeBackend(), tile=tile, tile_origin=origin, threads=2)
+    segment(sky, run, model=FakeBackend(), tile=tile, tile_origin=origin, threads=2, centre_threshold=0.3)
     for name in OUTPUTS.values():
         assert (run / name).read_bytes() == (direct.directory / name).read_bytes(), name
 

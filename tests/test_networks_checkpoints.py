@@ -42,6 +42,12 @@ def test_a_saved_network_is_the_same(tmp_path: Path, config: NetworkConfig) -> N
     assert [file.name for file in tmp_path.iterdir()] == ["ours.safetensors"]
 
 
+def test_a_saved_network_may_be_read_as_other_files(tmp_path: Path) -> None:
+    checkpoints.save(network(SMALL), tmp_path / "net.safetensors")
+    (tmp_path / "other").touch()
+    assert (tmp_path / "net.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_lora_is_saved_within_the_weights(tmp_path: Path) -> None:
     net = lora.add(network(VIT))
     for parameter in net.image_encoder.parameters():

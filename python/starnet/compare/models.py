@@ -24,8 +24,8 @@ CLASSICAL_GRID: Grid = {
     "deblend_contrast": [0.002, 0.01],
 }
 HEAD_GRID: Grid = {
-    "foreground_threshold": [0.4, 0.5, 0.6],
-    "centre_threshold": [0.2, 0.3, 0.45, 0.6],
+    "foreground_threshold": [0.3, 0.4, 0.5],
+    "centre_threshold": [0.45, 0.6, 0.7, 0.8],
     "min_area": [5, 8, 12],
 }
 

@@ -55,6 +55,8 @@ def quantise(source: Path, target: Path, samples: Sequence[Inputs], fine: Sequen
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=[*LAYERS, *BETWEEN],
             per_channel=True,
+            # Seven bits of weights: processors without VNNI add two products in 16 bits, which eight bits overflow.
+            reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=returned(graph) if fine is None else end_nodes(graph) + nodes_of(graph, fine),

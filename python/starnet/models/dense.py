@@ -82,8 +82,8 @@ class Dense(NetworkEngine):
         If a parameter is out of its range.
     """
 
-    foreground_threshold: float = 0.5
-    centre_threshold: float = 0.3
+    foreground_threshold: float = 0.4
+    centre_threshold: float = 0.7
     seed_distance: int = 1
 
     def __post_init__(self) -> None:

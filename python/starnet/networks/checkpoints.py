@@ -87,7 +87,11 @@ def save(network: Network, path: str | Path, metadata: Mapping[str, Any] | None 
         tensors = {name: tensor.half() if _is_wide(tensor) else tensor for name, tensor in tensors.items()}
     content = {"format": FORMAT, "config": network.config.as_dict(), "metadata": dict(metadata or {})}
     with replacing(path) as partial:
+        # The library's own file is for nobody but its owner's eyes; ours may be read as any other.
+        partial.touch()
+        mode = partial.stat().st_mode
         save_file(tensors, partial, metadata={"starnet": json.dumps(content)})
+        partial.chmod(mode)
 
 
 def load(source: str | Path, *, checkpoint: str | Path | None = None, config: NetworkConfig | None = None) -> Network:
