@@ -34,12 +34,7 @@ def sky(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="module")
 def direct(sky: list[Path], tmp_path_factory: pytest.TempPathFactory) -> SegmentResult:
     return segment(
-        sky,
-        tmp_path_factory.mktemp("dense") / "run",
-        model=FakeBackend(),
-        mode="direct",
-        threads=1,
-        centre_threshold=0.3,
+        sky, tmp_path_factory.mktemp("dense") / "run", model=FakeBackend(), mode="direct", threads=1, valley=1
     )
 
 
@@ -63,7 +58,7 @@ def test_the_outputs_do_not_depend_on_the_tiles(
     sky: list[Path], direct: SegmentResult, tmp_path_factory: pytest.TempPathFactory, tile: int, origin: tuple[int, int]
 ) -> None:
     run = tmp_path_factory.mktemp("tiled") / "run"
-    segment(sky, run, model=FakeBackend(), tile=tile, tile_origin=origin, threads=2, centre_threshold=0.3)
+    segment(sky, run, model=FakeBackend(), tile=tile, tile_origin=origin, threads=2, valley=1)
     for name in OUTPUTS.values():
         assert (run / name).read_bytes() == (direct.directory / name).read_bytes(), name
 
@@ -117,9 +112,30 @@ def split_in_words(centre: np.ndarray, distance: np.ndarray, mask: np.ndarray, s
         split = watershed(-distance, markers, mask=mask, connectivity=2)
         large = np.bincount(split.ravel(), minlength=len(ys) + 1)[1:] >= splitter.min_area
         if large.all():
-            return split
+            return joined_in_words(distance, split, splitter.valley)
         ys, xs = ys[large], xs[large]
     return mask.astype(np.int32)
+
+
+def joined_in_words(distance: np.ndarray, split: np.ndarray, valley: float) -> np.ndarray:
+    """Basins whose pass is higher than a part of the lower summit are one, from the highest pass on."""
+    passes: dict[tuple[int, int], np.float32] = {}
+    ny, nx = split.shape
+    for y, x in np.ndindex(ny, nx):
+        for yy, xx in ((y, x + 1), (y + 1, x - 1), (y + 1, x), (y + 1, x + 1)):
+            if yy < ny and 0 <= xx < nx and 0 < split[y, x] != split[yy, xx] > 0:
+                a, b = sorted((int(split[y, x]), int(split[yy, xx])))
+                passes[a, b] = max(passes.get((a, b), np.float32(-np.inf)), min(distance[y, x], distance[yy, xx]))
+    groups = {label: {label} for label in range(1, split.max() + 1)}
+    for (a, b), height in sorted(passes.items(), key=lambda item: (-item[1], item[0])):
+        one, other = groups[a], groups[b]
+        summits = [distance[np.isin(split, list(group))].max() for group in (one, other)]
+        if one is not other and height > np.float32(valley) * min(summits):
+            one |= other
+            groups |= dict.fromkeys(one, one)
+    firsts = sorted({min(group) for group in groups.values()})
+    numbers = [0, *(firsts.index(min(groups[label])) + 1 for label in range(1, split.max() + 1))]
+    return np.array(numbers, np.int32)[split]
 
 
 LEVELS = st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.7, 1.0])
@@ -129,7 +145,13 @@ LEVELS = st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.7, 1.0])
 @given(
     npst.arrays(np.float32, (2, 17, 23), elements=LEVELS | st.floats(0, 1, width=32)),
     npst.arrays(np.bool_, (17, 23), elements=st.sampled_from([True, True, False])),
-    st.builds(SeededWatershed, st.sampled_from([0.05, 0.3, 0.5]), st.integers(1, 3), st.integers(1, 9)),
+    st.builds(
+        SeededWatershed,
+        st.sampled_from([0.05, 0.3, 0.5]),
+        st.integers(1, 3),
+        st.integers(1, 9),
+        st.sampled_from([0.3, 0.75, 1.0]),
+    ),
     st.integers(1, 9),
 )
 def test_all_components_of_a_tile_are_split_as_one_by_one(
@@ -158,7 +180,7 @@ def test_all_components_of_a_tile_are_split_as_one_by_one(
 def test_a_component_without_a_centre_is_one_object() -> None:
     mask = np.zeros((7, 9), bool)
     mask[2:5, 1:8] = True
-    split = SeededWatershed(0.3, 1, 1).split(np.zeros((7, 9), np.float32), np.zeros((2, 7, 9), np.float32), mask)
+    split = SeededWatershed(0.3, 1, 1, 1).split(np.zeros((7, 9), np.float32), np.zeros((2, 7, 9), np.float32), mask)
     np.testing.assert_array_equal(split, mask)
 
 
@@ -170,8 +192,8 @@ def test_a_basin_that_is_too_small_is_its_neighbours() -> None:
     distance[:, [7, 11]] = 0
     landscape = np.stack([centre, distance])
     none = np.zeros((5, 20), np.float32)
-    assert np.unique(SeededWatershed(0.3, 1, 4).split(none, landscape, mask)).tolist() == [1, 2, 3]
-    split = SeededWatershed(0.3, 1, 30).split(none, landscape, mask)
+    assert np.unique(SeededWatershed(0.3, 1, 4, 1).split(none, landscape, mask)).tolist() == [1, 2, 3]
+    split = SeededWatershed(0.3, 1, 30, 1).split(none, landscape, mask)
     assert np.unique(split).tolist() == [1, 2]
     assert np.all(split[:, :7] == 1)
     assert np.all(split[:, 14:] == 2)

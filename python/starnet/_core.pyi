@@ -54,6 +54,7 @@ def split_by_seeds(
     threshold: float,
     distance: int,
     min_area: int,
+    valley: float,
     first: int,
     out: NDArray[np.int32],
 ) -> NDArray[np.int32]: ...

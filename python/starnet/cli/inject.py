@@ -23,6 +23,7 @@ from starnet.cli.segment import (
     Recipe,
     Threshold,
     Tile,
+    Valley,
 )
 from starnet.errors import StarnetError
 
@@ -123,6 +124,7 @@ def inject(
     deblend_contrast: DeblendContrast = None,
     foreground_threshold: ForegroundThreshold = None,
     centre_threshold: CentreThreshold = None,
+    valley: Valley = None,
 ) -> None:
     """Paint simulated sources into a mosaic, segment it, and say which are found and how well they are measured.
 
@@ -139,6 +141,7 @@ def inject(
         deblend_contrast=deblend_contrast,
         foreground_threshold=foreground_threshold,
         centre_threshold=centre_threshold,
+        valley=valley,
     )
     with progress(quiet=quiet) as callback:
         result = paint(

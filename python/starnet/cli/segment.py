@@ -109,10 +109,19 @@ Embeddings = Annotated[
     _network(metavar="FOLDER", help="Keep what the encoder made, for later runs on these pixels.", show_default="no"),
 ]
 ForegroundThreshold = Annotated[
-    float | None, _head(min=0, max=1, help="Probability that makes a pixel part of a source.", show_default="0.5")
+    float | None, _head(min=0, max=1, help="Probability that makes a pixel part of a source.", show_default="0.4")
 ]
 CentreThreshold = Annotated[
     float | None, _head(min=0, max=1, help="Least height of a source's centre in a blend.", show_default="0.3")
+]
+Valley = Annotated[
+    float | None,
+    _head(
+        min=0,
+        max=1,
+        help="Centres are of one source if the distance map between them stays above this part of the lower summit.",
+        show_default="0.75",
+    ),
 ]
 SeedDistance = Annotated[int | None, _head(min=1, help="Pixels that centres lie apart.", show_default="1")]
 GridSpacing = Annotated[int | None, _masks(min=1, help="Pixels between the points of 'grid'.", show_default="16")]
@@ -177,6 +186,7 @@ def segment(
     foreground_threshold: ForegroundThreshold = None,
     centre_threshold: CentreThreshold = None,
     seed_distance: SeedDistance = None,
+    valley: Valley = None,
     grid_spacing: GridSpacing = None,
     peak_threshold: PeakThreshold = None,
     peak_boxes: PeakBoxes = None,
@@ -202,6 +212,7 @@ def segment(
         foreground_threshold=foreground_threshold,
         centre_threshold=centre_threshold,
         seed_distance=seed_distance,
+        valley=valley,
         grid_spacing=grid_spacing,
         peak_threshold=peak_threshold,
         peak_boxes=peak_boxes,

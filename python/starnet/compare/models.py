@@ -24,9 +24,10 @@ CLASSICAL_GRID: Grid = {
     "deblend_contrast": [0.002, 0.01],
 }
 HEAD_GRID: Grid = {
-    "foreground_threshold": [0.3, 0.4, 0.5],
-    "centre_threshold": [0.45, 0.6, 0.7, 0.8],
-    "min_area": [5, 8, 12],
+    "foreground_threshold": [0.4, 0.5],
+    "centre_threshold": [0.3, 0.6, 0.75],
+    "valley": [0.65, 0.75, 0.85],
+    "min_area": [5, 8],
 }
 
 

@@ -31,11 +31,15 @@ class SeededWatershed:
         Seeds lie further apart than this many pixels along one axis; of two that do not, the higher stays.
     min_area : int
         A seed whose basin has fewer pixels is none: its neighbours flood it.
+    valley : float
+        Two basins are one object if the distance map between them stays above this part of the lower one's summit; 1 or
+        more joins none.
     """
 
     centre_threshold: float
     seed_distance: int
     min_area: int
+    valley: float
 
     def split(
         self, detection: NDArray[np.float32], landscape: NDArray[np.float32], mask: NDArray[np.bool_]
@@ -57,7 +61,7 @@ class SeededWatershed:
     ) -> NDArray[np.int32]:
         """See `starnet.models.base.TileSplitter`."""
         centre, distance = landscape
-        seeding = self.centre_threshold, self.seed_distance, self.min_area
+        seeding = self.centre_threshold, self.seed_distance, self.min_area, self.valley
         return _core.split_by_seeds(components, extents, which, centre, distance, *seeding, first, labels)
 
 
@@ -75,6 +79,9 @@ class Dense(NetworkEngine):
         Least height of the centre map that makes an object of its own in a component.
     seed_distance : int
         Pixels that centres are apart.
+    valley : float
+        Centres are of one object if the distance map between them stays above this part of the lower summit. Of a large
+        galaxy no pixel is its centre for sure: low maxima that no valley parts are taken together.
 
     Raises
     ------
@@ -83,14 +90,17 @@ class Dense(NetworkEngine):
     """
 
     foreground_threshold: float = 0.4
-    centre_threshold: float = 0.7
+    centre_threshold: float = 0.3
     seed_distance: int = 1
+    valley: float = 0.75
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("foreground_threshold", "centre_threshold"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be between 0 and 1")
+        if not 0 < self.valley <= 1:
+            raise ValueError(f"valley={self.valley}: must be more than 0 and at most 1")
         if self.seed_distance < 1:
             raise ValueError(f"seed_distance={self.seed_distance}: must be at least 1 pixel")
 
@@ -103,12 +113,13 @@ class Dense(NetworkEngine):
             "foreground_threshold": self.foreground_threshold,
             "centre_threshold": self.centre_threshold,
             "seed_distance": self.seed_distance,
+            "valley": self.valley,
         }
 
     @property
     def splitter(self) -> Splitter:
         """The seeded watershed."""
-        return SeededWatershed(self.centre_threshold, self.seed_distance, self.min_area)
+        return SeededWatershed(self.centre_threshold, self.seed_distance, self.min_area, self.valley)
 
     def maps(self, preprocessed: Preprocessed, *, threads: int | None = None) -> Maps:
         """The head's maps; nothing is seen where no band has data."""

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from starnet import filters
+from starnet import _core, filters
 from starnet.evaluate.labels import ArrayLabels
 from starnet.evaluate.metrics import LEAST_AREA, Tally, match, tally
 from starnet.evaluate.overlaps import find_overlaps
 from starnet.models import Dense
+from starnet.models.dense import SeededWatershed
 from starnet.networks.network import Features, Network
-from starnet.prompts import local_maxima
 from starnet.train.asking import ask
 from starnet.train.prompting import choose
 
@@ -32,16 +32,12 @@ def form_objects(maps: NDArray[np.float32]) -> NDArray[np.int32]:
     maps : ndarray of float32, shape (3, ny, nx)
         Foreground, centre and boundary distance, 0 to 1.
     """
-    foreground, centre, distance = maps
-    mask = foreground > Dense.foreground_threshold
-    ys, xs = local_maxima(np.where(mask, centre, 0), Dense.centre_threshold, Dense.seed_distance)
-    markers = np.zeros(mask.shape, np.int32)
-    markers[ys, xs] = np.arange(1, len(ys) + 1)
-    labels = filters.watershed(-distance, markers, mask=mask, connectivity=2)
-    # Components without a seed are an object each.
-    components, _ = filters.label(mask)
-    labels = np.where(mask & (labels == 0), components + len(ys), labels)
-    small = np.bincount(labels.ravel()) < LEAST_AREA
+    components, count = filters.label(maps[0] > Dense.foreground_threshold)
+    splitter = SeededWatershed(Dense.centre_threshold, Dense.seed_distance, Dense.min_area, Dense.valley)
+    labels = np.zeros_like(components)
+    extents, which = _core.extents(components, count), np.arange(1, count + 1)
+    splitter.split_all(np.ascontiguousarray(maps[1:]), components, extents, which, labels, 1)
+    small = np.bincount(labels.ravel()) < Dense.min_area
     return np.where(small[labels], 0, labels).astype(np.int32)
 
 

@@ -1,5 +1,7 @@
 //! Components split at the valleys between seeds.
 
+use std::collections::BTreeMap;
+
 use crate::watershed::watershed;
 use crate::{Error, Result, View2, ViewMut2};
 
@@ -15,16 +17,22 @@ pub struct Seeding {
     pub distance: usize,
     /// Basins of fewer pixels are flooded by their neighbours.
     pub min_area: usize,
+    /// Basins are one object if the pass between them is higher than this part of the lower one's summit; 1 or more
+    /// joins none.
+    pub valley: f32,
 }
 
 /// Splits components into objects: seeds are the local maxima of `centre` on a component's own pixels, and a watershed
-/// of `-depth` from them, over sides and corners, parts it. One with fewer than two seeds is one object.
+/// of `-depth` from them, over sides and corners, parts it. One with fewer than two seeds is one object. Then basins are
+/// joined, from the highest pass between two on: a pass is as high as the lower of two pixels on either side, and the
+/// summit of joined basins is the highest of theirs.
 ///
 /// `components` holds their numbers, and `extents` where they lie; `which` are those to be split. Their pixels in `out`
 /// get `first`, `first + 1`, …, component after component and seeds in scan order; others are left alone. Returns the
 /// number of objects of each.
 ///
-/// Parity: `scipy.ndimage.maximum_filter` for the seeds, `skimage.segmentation.watershed`, component by component.
+/// Parity: `scipy.ndimage.maximum_filter` for the seeds, `skimage.segmentation.watershed`, component by component; the
+/// joining in Python's words in `tests/test_models_dense.py`.
 #[allow(clippy::too_many_arguments)]
 pub fn split_by_seeds(
     components: View2<'_, i32>,
@@ -42,8 +50,9 @@ pub fn split_by_seeds(
             return Err(Error::Shape { name, got: vec![got.0, got.1], expected: vec![shape.0, shape.1] });
         }
     }
-    if seeding.distance == 0 || seeding.threshold.is_nan() || seeding.threshold < 0.0 {
-        return Err(Error::Value(format!("{seeding:?}: the distance must be positive, the threshold not negative")));
+    if seeding.distance == 0 || seeding.threshold.is_nan() || seeding.threshold < 0.0 || seeding.valley.is_nan() {
+        let wanted = "the distance must be positive, the threshold not negative, the valley a number";
+        return Err(Error::Value(format!("{seeding:?}: {wanted}")));
     }
     let mut crop = Crop::default();
     let mut next = first;
@@ -133,12 +142,74 @@ impl Crop {
             let mut area = areas[1..].iter();
             seeds.retain(|_| *area.next().expect("one a seed") >= seeding.min_area);
             if seeds.len() == count {
-                return Ok(count as i32);
+                return Ok(self.join(count, seeding.valley));
             }
         }
         self.labels.clear();
         self.labels.extend(self.mask.iter().map(|&own| i32::from(own)));
         Ok(1)
+    }
+
+    /// Joins the basins that no valley parts, numbers those left in the order of their first seeds, and counts them.
+    fn join(&mut self, count: usize, valley: f32) -> i32 {
+        let mut summits = vec![0f32; count + 1];
+        for (&label, &value) in self.labels.iter().zip(&self.landscape) {
+            let summit = &mut summits[label as usize];
+            *summit = summit.max(-value);
+        }
+        let mut passes: Vec<_> = self.passes().into_iter().collect();
+        // The highest first; where equal, in the order of their basins.
+        passes.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+        let mut roots: Vec<usize> = (0..=count).collect();
+        for ((a, b), height) in passes {
+            let (a, b) = (root(&mut roots, a), root(&mut roots, b));
+            if a != b && height > valley * summits[a].min(summits[b]) {
+                // A root is the first of its basins.
+                let (first, other) = (a.min(b), a.max(b));
+                roots[other] = first;
+                summits[first] = summits[first].max(summits[other]);
+            }
+        }
+        let mut numbers = vec![0; count + 1];
+        let mut left = 0;
+        for label in 1..=count {
+            let own = root(&mut roots, label);
+            if own == label {
+                left += 1;
+                numbers[label] = left;
+            }
+            numbers[label] = numbers[own];
+        }
+        self.labels.iter_mut().for_each(|label| *label = numbers[*label as usize]);
+        left
+    }
+
+    /// The highest pass between each two basins that touch, over sides and corners.
+    fn passes(&self) -> BTreeMap<(usize, usize), f32> {
+        let (ny, nx) = self.shape;
+        let mut passes = BTreeMap::new();
+        let mut meet = |at: usize, other: usize| {
+            let (a, b) = (self.labels[at] as usize, self.labels[other] as usize);
+            if a != b && a > 0 && b > 0 {
+                let height = -self.landscape[at].max(self.landscape[other]);
+                let pass = passes.entry((a.min(b), a.max(b))).or_insert(height);
+                *pass = height.max(*pass);
+            }
+        };
+        for at in 0..ny * nx {
+            let (x, below) = (at % nx, at + nx);
+            if x + 1 < nx {
+                meet(at, at + 1);
+            }
+            if below < ny * nx {
+                meet(at, below);
+                if x + 1 < nx {
+                    meet(at, below + 1);
+                    meet(at + 1, below);
+                }
+            }
+        }
+        passes
     }
 
     /// The local maxima, in scan order.
@@ -166,13 +237,32 @@ impl Crop {
     }
 }
 
+fn root(roots: &mut [usize], mut at: usize) -> usize {
+    while roots[at] != at {
+        roots[at] = roots[roots[at]];
+        at = roots[at];
+    }
+    at
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SEEDING: Seeding = Seeding { threshold: 0.3, distance: 1, min_area: 2 };
+    const SEEDING: Seeding = Seeding { threshold: 0.3, distance: 1, min_area: 2, valley: 1.0 };
 
     fn split(
+        components: &[i32],
+        extents: &[Extent],
+        which: &[usize],
+        centre: &[f32],
+        depth: &[f32],
+    ) -> Result<(Vec<i32>, Vec<i32>)> {
+        split_with(SEEDING, components, extents, which, centre, depth)
+    }
+
+    fn split_with(
+        seeding: Seeding,
         components: &[i32],
         extents: &[Extent],
         which: &[usize],
@@ -187,7 +277,7 @@ mod tests {
             which,
             View2::from_slice(centre, shape),
             View2::from_slice(depth, shape),
-            SEEDING,
+            seeding,
             7,
             ViewMut2::from_slice(&mut out, shape),
         )?;
@@ -203,6 +293,20 @@ mod tests {
         let (counts, labels) = split(&components, &extents, &[1, 2], &centre, &depth).unwrap();
         // The pixel between the first two is reached by the deeper first; of the second component, one basin is a pixel.
         assert_eq!((counts, labels), (vec![2, 1], vec![7, 7, 7, 8, 8, 0, 9, 9, 9, 0]));
+    }
+
+    #[test]
+    fn summits_that_no_valley_parts_are_one_object() {
+        let centre = [0.0, 0.9, 0.0, 0.0, 0.8, 0.0, 0.0, 0.9, 0.0];
+        let depth = [0.3, 1.0, 0.7, 0.7, 0.9, 0.3, 0.3, 1.0, 0.3];
+        let join = |valley| {
+            let seeding = Seeding { valley, ..SEEDING };
+            split_with(seeding, &[1; 9], &[[0, 1, 0, 9, 9]], &[1], &centre, &depth).unwrap()
+        };
+        // The pass of 0.7 is higher than three quarters of the summit of 0.9, that of 0.3 is not.
+        assert_eq!(join(0.75), (vec![2], vec![7, 7, 7, 7, 7, 7, 8, 8, 8]));
+        assert_eq!(join(0.8).0, vec![3]);
+        assert_eq!(join(0.2), (vec![1], vec![7; 9]));
     }
 
     #[test]

@@ -40,6 +40,7 @@ fn split_by_seeds<'py>(
     threshold: f32,
     distance: usize,
     min_area: usize,
+    valley: f32,
     first: i32,
     out: Bound<'py, PyArray2<i32>>,
 ) -> PyResult<Bound<'py, PyArray1<i32>>> {
@@ -52,7 +53,7 @@ fn split_by_seeds<'py>(
     let (components, centre, depth) = (view(&components), view(&centre), view(&depth));
     let mut borrowed = writable(&out)?;
     let target = view_mut(&mut borrowed)?;
-    let seeding = Seeding { threshold, distance, min_area };
+    let seeding = Seeding { threshold, distance, min_area, valley };
     let counts =
         py.detach(|| core_split(components, &rows, &which, centre, depth, seeding, first, target)).map_err(to_py)?;
     Ok(PyArray1::from_vec(py, counts))
