@@ -233,7 +233,7 @@ def test_classicals_options_are_refused_by_name(sky: list[Path], tmp_path: Path)
 def test_make_embed_writes_what_is_read(tmp_path: Path) -> None:
     """The Makefile's line, with the files that this checkout has, as far as that does not take minutes."""
     lines = (REPOSITORY / "Makefile").read_text()
-    assert "--output python/starnet/weights/tiny --with-weights" in lines
+    assert "--output python/starnet/weights/tiny --precision int8 --with-weights" in lines
     assert (REPOSITORY / "python" / "starnet" / "weights" / "tiny" / "bundle.json").is_file()
     (training,) = [line for line in lines.splitlines() if line.startswith("TRAINING :=")]
     for name in training.split()[2:]:
