@@ -1,4 +1,4 @@
-"""The network that comes with the package, on skies of all kinds: what holds whatever its weights are."""
+"""The network that comes with the package, on skies of all kinds."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from starnet.run import OUTPUTS
 
 BANDS = ("F160W", "F850LP", "F606W")
 SIDE = 640
-#: False detections in a million pixels of white noise, at most: in three bands; and in one, which the network is shown
-#: as three that agree on every fluctuation.
-FALSE_IN_THREE, FALSE_IN_ONE = 5.0, 60.0
+#: False detections in a million pixels of white noise, at most. In 16.8 million there were none in three bands and five
+#: in one, which the network is shown as three that agree on every fluctuation.
+FALSE_IN_THREE, FALSE_IN_ONE = 2.0, 4.0
 
 
 def write(path: Path, image: NDArray[Any], *, weighted: bool = True, scale: float | None = None) -> Path:
@@ -90,10 +90,12 @@ def test_the_sky_of_a_gradient_is_no_object(tmp_path: Path) -> None:
     assert per_megapixel(run_of(tmp_path, images)) <= FALSE_IN_THREE
 
 
-@pytest.mark.parametrize("height", [20, 1e3])
-def test_a_hot_pixel_of_one_band_is_no_object(tmp_path: Path, height: float) -> None:
+@pytest.mark.parametrize("height", [20, 1e4])
+@pytest.mark.parametrize("hot", [BANDS[:1], BANDS], ids=["one band", "all bands"])
+def test_a_hot_pixel_is_no_object(tmp_path: Path, hot: tuple[str, ...], height: float) -> None:
     images = {band: noise(20 + k) for k, band in enumerate(BANDS)}
-    images["F160W"][300, 301] += height
+    for band in hot:
+        images[band][300, 301] += height
     assert labels_of(run_of(tmp_path, images))[300, 301] == 0
 
 
