@@ -3,8 +3,8 @@
 usage: python docs/figures/xdf_unseen.py XDF_DIRECTORY [--cut-outs FILE.png]
 
 XDF_DIRECTORY holds xdf_f160w.fits and so on, with extensions SCI and WHT. `tiny` and `sep` see three bands. Then the
-light of each object is measured in the six bands that neither has seen, and so it is on masks of the same shape on empty
-sky. Only what was measured goes into the figure; --cut-outs writes pictures of the sources, with the real pixels,
+light of each object is measured in the six bands that neither has seen, and so it is on masks of the same shape on
+empty sky. Only what was measured goes into the figure; --cut-outs writes pictures of the sources, with the real pixels,
 elsewhere.
 """
 
@@ -113,9 +113,9 @@ def main() -> None:
         numbers = only(labels, other)
         values, chance = significance(labels, numbers, light, empty)
         print(
-            f"{name}: {labels.max()} objects, {len(numbers)} of them outside the other's; in the other bands their median "
-            f"is {np.median(values):.1f} sigma, {np.mean(values > 3):.0%} have more than 3 ({np.mean(chance > 3):.1%} of "
-            "masks on empty sky)"
+            f"{name}: {labels.max()} objects, {len(numbers)} of them outside the other's; in the other bands these have "
+            f"{np.median(values):.1f} sigma in the median, {np.mean(values > 3):.0%} more than 3 "
+            f"(on empty sky {np.mean(chance > 3):.1%})"
         )
         label = f"{name} alone: {len(values)}"
         axis.hist(np.clip(values, bins[0], bins[-1]), bins, histtype="step", color=colour, label=label)
