@@ -113,7 +113,7 @@ def main() -> None:
         numbers = only(labels, other)
         values, chance = significance(labels, numbers, light, empty)
         print(
-            f"{name}: {labels.max()} objects, {len(numbers)} of them outside the other's; in the other bands these have "
+            f"{name}: {labels.max()} objects, {len(numbers)} away from the other's; in the other bands these have "
             f"{np.median(values):.1f} sigma in the median, {np.mean(values > 3):.0%} more than 3 "
             f"(on empty sky {np.mean(chance > 3):.1%})"
         )
