@@ -51,12 +51,14 @@ PredIou = Annotated[
         min=0,
         max=1,
         help="Least IoU that the network must expect of a mask.",
-        show_default="SAM's, 0.88",
+        show_default="SAM's, 0.88; of tiny 0.55",
     ),
 ]
 Stability = Annotated[
     float | None,
-    typer.Option("--stability-threshold", min=0, max=1, help="Least stability of a mask.", show_default="SAM's, 0.95"),
+    typer.Option(
+        "--stability-threshold", min=0, max=1, help="Least stability of a mask.", show_default="SAM's, 0.95; of tiny 0"
+    ),
 ]
 Recipe = Annotated[
     str | None,

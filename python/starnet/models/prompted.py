@@ -35,11 +35,10 @@ class Prompted(NetworkEngine):
     prompting : Prompting
         Makes the prompts.
     pred_iou_threshold : float, optional
-        Least IoU that the network expects of its mask; by default SAM's 0.88, and 0 for a table, whose rows were chosen
-        by somebody.
+        Least IoU that the network expects of its mask; by default what its configuration says, and 0 for a table, whose
+        rows were chosen by somebody.
     stability_threshold : float, optional
-        Least IoU of the masks cut at logits of plus and minus `stability_offset`; by default SAM's 0.95, and 0 for a
-        table.
+        Least IoU of the masks cut at logits of plus and minus `stability_offset`; by default likewise.
     stability_offset : float
         See there.
     max_overlap : float
@@ -88,7 +87,8 @@ class Prompted(NetworkEngine):
     @property
     def thresholds(self) -> tuple[float, float]:
         """Least predicted IoU and stability."""
-        iou, stability = (0.0, 0.0) if self.prompting.table is not None else (0.88, 0.95)
+        make = self.backend.config.prompt
+        iou, stability = (0.0, 0.0) if self.prompting.table is not None else (make.least_iou, make.least_stability)
         return (
             iou if self.pred_iou_threshold is None else self.pred_iou_threshold,
             stability if self.stability_threshold is None else self.stability_threshold,

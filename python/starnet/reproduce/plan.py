@@ -43,7 +43,7 @@ class Plan:
     prompts : str
         As for ``starnet segment``.
     pred_iou_threshold, stability_threshold : float, optional
-        Of masks that are kept; SAM's by default.
+        Of masks that are kept; the network's own by default.
     recipe : str, optional
         Preprocessing; that of the weights by default, the report's (``seed``) where they were made for pictures.
     inputs : tuple of str
