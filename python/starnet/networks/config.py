@@ -104,8 +104,8 @@ class PromptDecoder:
     window : int, optional
         Side in pixels of the window around a prompt in which its mask is drawn; None for the encoder's whole window.
     least_iou, least_stability : float
-        Of masks that are worth keeping, where nothing else is said: the IoU that the network expects of a mask, and that
-        of the mask cut at two levels. SAM's own by default.
+        Of masks that are worth keeping, where nothing else is said: the IoU that the network expects of a mask, and
+        that of the mask cut at two levels. SAM's own by default.
     """
 
     width: int = 256
