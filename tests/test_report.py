@@ -283,6 +283,15 @@ def test_another_plan_needs_another_folder(stand_ins: list[tuple[str, str]], tmp
     assert (tmp_path / "mine").exists()
 
 
+def test_a_plan_of_which_nothing_came_does_not_take_the_folder(
+    stand_ins: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    """As that of a mosaic too small for the images: the next try, with smaller ones, is no other report."""
+    (tmp_path / "plan.json").write_text(json.dumps({**SMALL.document(), "tile": 4096}))
+    reproduce(SMALL, tmp_path)
+    assert json.loads((tmp_path / "plan.json").read_text())["tile"] == SMALL.tile
+
+
 def test_a_folder_of_something_else_is_left_alone(stand_ins: list[tuple[str, str]], tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     with pytest.raises(StarnetError, match="data is there and of no report"):

@@ -198,18 +198,18 @@ def _claim_folder(folder: Path, plan: Plan, overwrite: bool) -> None:
     wanted, kept = {**plan.document(), "starnet": __version__}, read_json(path)
     if kept == wanted:
         return
-    if kept is not None:
-        if not overwrite:
-            key = next((key for key in wanted if kept.get(key) != wanted[key]), "plan")
-            raise StarnetError(
-                f"{folder} holds a report with another {key} ({kept.get(key)}): name another folder with -o, or add "
-                "--overwrite"
-            )
-        for name in ("plan.json", "seconds.json"):
-            (folder / name).unlink(missing_ok=True)
-        for name in _FOLDERS:
-            shutil.rmtree(folder / name, ignore_errors=True)
-    elif (occupied := next((name for name in _FOLDERS if (folder / name).exists()), None)) is not None:
+    occupied = next((name for name in _FOLDERS if (folder / name).exists()), None)
+    if occupied is not None and kept is None:
         raise StarnetError(f"{folder / occupied} is there and of no report: name another folder with -o")
+    if occupied is not None and not overwrite:  # a plan of which nothing came is nobody's loss
+        key = next((key for key in wanted if kept.get(key) != wanted[key]), "plan")
+        raise StarnetError(
+            f"{folder} holds a report with another {key} ({kept.get(key)}): name another folder with -o, or add "
+            "--overwrite"
+        )
+    for name in ("plan.json", "seconds.json"):
+        (folder / name).unlink(missing_ok=True)
+    for name in _FOLDERS:
+        shutil.rmtree(folder / name, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, wanted)
