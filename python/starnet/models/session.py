@@ -214,7 +214,7 @@ class SessionBackend:
             return padded
         # One band after the other, in the same order at every pixel, wherever a window lies.
         inside[:] = 0
-        for channel, weights in zip(inside, grouped(len(image)), strict=True):
+        for channel, weights in zip(inside, grouped(len(image), pictures=self.config.pictures), strict=True):
             for band in np.flatnonzero(weights):
                 channel += image[band] if weights[band] == 1 else weights[band] * image[band]
         return padded

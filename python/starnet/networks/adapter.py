@@ -16,15 +16,17 @@ class Adapter(nn.Module):
     ----------
     bands : int
         Of a learned mixture, which starts as `grouped`; 0 for `grouped` itself, of any number of bands.
+    pictures : bool
+        Whether bands are pictures, not in units of their noise.
     """
 
-    def __init__(self, bands: int = 0) -> None:
+    def __init__(self, bands: int = 0, *, pictures: bool = False) -> None:
         super().__init__()
-        self.bands = bands
+        self.bands, self.pictures = bands, pictures
         if bands:
             self.mix = nn.Conv2d(bands, 3, 1)
             with torch.no_grad():
-                self.mix.weight.copy_(torch.from_numpy(grouped(bands))[:, :, None, None])
+                self.mix.weight.copy_(torch.from_numpy(grouped(bands, pictures=pictures))[:, :, None, None])
                 nn.init.zeros_(self.mix.bias)  # type: ignore[arg-type]
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -34,5 +36,5 @@ class Adapter(nn.Module):
         bands = pixels.shape[1]
         if bands == 3:
             return pixels
-        matrix = torch.from_numpy(grouped(bands)).to(pixels)
+        matrix = torch.from_numpy(grouped(bands, pictures=self.pictures)).to(pixels)
         return functional.conv2d(pixels, matrix[:, :, None, None])

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
+from starnet.recipe.parameters import SeedRecipe
+
 
 @dataclass(frozen=True)
 class VitEncoder:
@@ -166,6 +168,11 @@ class NetworkConfig:
             raise ValueError(f"bands={self.bands}: must differ")
         if (self.prompt.window is None) != isinstance(self.encoder, VitEncoder):
             raise ValueError("prompt.window: must be given for a tiny encoder, and only for one")
+
+    @property
+    def pictures(self) -> bool:
+        """Whether its recipe shows bands between 0 and 1, not in units of their noise."""
+        return self.recipe == SeedRecipe.name
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""

@@ -43,7 +43,7 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
         self.frozen: frozenset[str] = frozenset()
-        self.adapter = Adapter(len(config.bands))
+        self.adapter = Adapter(len(config.bands), pictures=config.pictures)
         width, encoder = config.prompt.width, config.encoder
         self.image_encoder: Tiny | Vit
         self.instance_head: TinyHead | VitHead | None = None

@@ -185,7 +185,8 @@ def feeds(config: TrainConfig, sources: tuple[Source, Source] | None = None) -> 
         If a source cannot be opened, or its bands are not those of the network's adapter.
     """
     data, make = config.data, config.network.network()
-    train, validation = sources or (load_sources(data.train), load_sources(data.validation))
+    pictures = make.pictures
+    train, validation = sources or tuple(load_sources(one, pictures=pictures) for one in (data.train, data.validation))
     for source in (train, validation):
         _check_bands(config.network.bands, source.bands)
     augment = None

@@ -8,7 +8,7 @@ import json
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
@@ -37,9 +37,11 @@ class SimulatedChoice:
         A file of fields by seed (`starnet.splits`) instead, and the part of it.
     bands : int or tuple of str
         So many, or those of these names; all without.
+    pixel_scale : float, optional
+        Of the mosaic, in arcsec; the preset's own without.
     field : int
         Side of a preset's field in pixels.
-    recipe, crops_per_field, stamps, cache
+    recipe, crops_per_field, stamps, picture, cache
         As in `Simulated`.
     cache_gb : float
         Size at which the cache is full.
@@ -51,10 +53,12 @@ class SimulatedChoice:
     split: str | None = None
     part: str | None = None
     bands: int | tuple[str, ...] = ()
+    pixel_scale: float | None = None
     field: int = 1024
     recipe: str = "noise"
     crops_per_field: int = 8
     stamps: str | None = None
+    picture: bool = False
     cache: str | None = None
     cache_gb: float = 20.0
     weight: float = 1.0
@@ -64,8 +68,12 @@ class SimulatedChoice:
             raise ValueError("name either a preset or a split")
         if (self.split is None) != (self.part is None):
             raise ValueError("split and part belong together: name both, or none")
+        if self.split is not None and self.pixel_scale is not None:
+            raise ValueError("pixel_scale is that of a preset: leave it out, the fields of a split have theirs")
         _check_part(self.part)
         _positive(self, "field", "crops_per_field", "cache_gb", "weight")
+        if self.pixel_scale is not None:
+            _positive(self, "pixel_scale")
 
     def load(self, base: Path | None) -> Source:
         """The source."""
@@ -73,11 +81,14 @@ class SimulatedChoice:
             "recipe": _known_or_path(base, self.recipe, RECIPES),
             "crops_per_field": self.crops_per_field,
             "stamps": _path(base, self.stamps),
+            "picture": self.picture,
             "cache": _path(base, self.cache),
             "cache_bytes": round(self.cache_gb * 1e9),
         }
         if self.preset is not None:
             preset = choose_bands(load_preset(_known_or_path(base, self.preset, PRESETS)), self.bands)
+            if self.pixel_scale is not None:
+                preset = replace(preset, pixel_scale=self.pixel_scale)
             return Simulated(preset, (self.field, self.field), **more)
         path = located(base, str(self.split))
         split = load_split(path)
@@ -307,10 +318,12 @@ def load_source(mapping: Mapping[str, Any], *, base: Path | None = None) -> Sour
     return read_choice(mapping).load(base)
 
 
-def load_sources(mappings: Sequence[Mapping[str, Any]], *, base: Path | None = None) -> Source:
-    """Open several sources as one, each with its ``weight``; parameters and errors as of `load_source`."""
+def load_sources(
+    mappings: Sequence[Mapping[str, Any]], *, base: Path | None = None, pictures: bool = False
+) -> Source:
+    """Open several sources as one, each with its ``weight``; `pictures` as of `Several`, the rest as of `load_source`."""
     choices = [read_choice(mapping) for mapping in mappings]
-    return several([one.load(base) for one in choices], [one.weight for one in choices])
+    return several([one.load(base) for one in choices], [one.weight for one in choices], pictures=pictures)
 
 
 def _map(
@@ -335,7 +348,7 @@ def _images_of(path: Path) -> list[tuple[str, str]]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value has a type; whole numbers are numbers, and True is none."""
+    """Whether a value has a type; whole numbers are numbers, and True is none of them."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return any(_fits(value, one) for one in arguments)
@@ -347,7 +360,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, tuple) and all(_fits(one, arguments[0]) for one in value)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, hint) and not isinstance(value, bool)
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
 
 
 def _positive(choice: Any, *names: str) -> None:

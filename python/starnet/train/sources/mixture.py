@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from starnet.networks.geometry import grouped
 from starnet.train.samples import Sample, Source
+from starnet.train.sources.rendering import CHANNELS
 
 #: Samples after which the turns repeat: weights are kept to a part in so many.
 _CYCLE = 100
-#: Names of channels that are made of bands.
-CHANNELS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
@@ -31,10 +30,13 @@ class Several:
         Of any numbers of bands.
     weights : tuple of float
         Their shares of the samples, up to a factor.
+    pictures : bool
+        Whether bands are pictures, not in units of their noise.
     """
 
     sources: tuple[Source, ...]
     weights: tuple[float, ...]
+    pictures: bool = False
 
     def __post_init__(self) -> None:
         if not self.sources or len(self.sources) != len(self.weights) or min(self.weights) <= 0:
@@ -68,7 +70,8 @@ class Several:
         sample = source.sample(own, size, seed * len(self.sources) + which)
         if not self._differ:
             return sample
-        return replace(sample, image=np.tensordot(grouped(len(source.bands)), sample.image, axes=1))
+        mixed = np.tensordot(grouped(len(source.bands), pictures=self.pictures), sample.image, axes=1)
+        return replace(sample, image=mixed)
 
 
 def pixel_scales(source: Source) -> tuple[float, float] | None:
@@ -79,8 +82,10 @@ def pixel_scales(source: Source) -> tuple[float, float] | None:
     return (min(known), max(known)) if known else None
 
 
-def several(sources: Sequence[Source], weights: Sequence[float] | None = None) -> Source:
-    """One source of several; equal weights by default.
+def several(
+    sources: Sequence[Source], weights: Sequence[float] | None = None, *, pictures: bool = False
+) -> Source:
+    """One source of several; equal weights by default. See `Several`.
 
     Raises
     ------
@@ -89,4 +94,4 @@ def several(sources: Sequence[Source], weights: Sequence[float] | None = None) -
     """
     if len(sources) == 1:
         return sources[0]
-    return Several(tuple(sources), tuple(weights) if weights is not None else (1.0,) * len(sources))
+    return Several(tuple(sources), tuple(weights) if weights is not None else (1.0,) * len(sources), pictures)

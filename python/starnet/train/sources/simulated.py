@@ -7,7 +7,7 @@ import json
 import os
 import zipfile
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from starnet.recipe import Preprocessed, Recipe
 from starnet.simulate import Field, Preset, load_preset, to_yaml
 from starnet.splits import SimulatedSplit
 from starnet.train.samples import LANES, Bools, Float32, Int32, Sample, drawn_box
+from starnet.train.sources.rendering import CHANNELS, rendered
 from starnet.train.sources.spikes import without_spikes
 
 #: Changes with the rules of `Scene.of`: fields that were kept by others are not taken.
@@ -81,6 +82,8 @@ class Simulated:
         Samples in a row that are cut from one field.
     stamps : Path, optional
         Real galaxies to paint with; see `starnet.simulate.Field`.
+    picture : bool
+        Fields become colour pictures of 8 bits first, see `rendered`; what is true of them stays.
     cache : Path, optional
         Folder where preprocessed fields are kept, in float16. Several trainings may share it.
     cache_bytes : int
@@ -93,6 +96,7 @@ class Simulated:
     recipe: str = "noise"
     crops_per_field: int = 8
     stamps: Path | None = None
+    picture: bool = False
     cache: Path | None = None
     cache_bytes: int = 20 << 30
     _held: OrderedDict[int, Scene] = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
@@ -110,8 +114,8 @@ class Simulated:
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Those of the preset."""
-        return tuple(band.name for band in self.preset.bands)
+        """Those of the preset, or the channels of a picture."""
+        return CHANNELS if self.picture else tuple(band.name for band in self.preset.bands)
 
     def field_seed(self, index: int, seed: int) -> int:
         """Seed of the field that a sample is cut from."""
@@ -148,16 +152,22 @@ class Simulated:
     def _make(self, seed: int) -> Scene:
         sky = Field(self.preset, self.size, seed, self.stamps)
         window, truth = sky.window_and_truth(sky.whole)
-        mosaic = ArrayMosaic(window.images, window.weights, names=self.bands)
-        shown = Recipe.fit(mosaic, self.recipe).apply(mosaic, mosaic.whole)
-        return Scene.of(shown, window.labels, truth.rows)
+        shown = self._shown(ArrayMosaic(window.images, window.weights))
+        scene = Scene.of(shown, window.labels, truth.rows)
+        if not self.picture:
+            return scene
+        picture = rendered(shown.snr, np.random.default_rng(seed))
+        return replace(scene, image=self._shown(ArrayMosaic(picture)).image)
+
+    def _shown(self, mosaic: ArrayMosaic) -> Preprocessed:
+        return Recipe.fit(mosaic, self.recipe).apply(mosaic, mosaic.whole)
 
     @cached_property
     def _identity(self) -> str:
         """Of all that decides a field but its seed."""
         recipe = Recipe.identity(self.recipe)
         stamps = None if self.stamps is None else str(self.stamps.resolve())
-        content = [_RULES, starnet.__version__, to_yaml(self.preset), self.size, recipe, stamps]
+        content = [_RULES, starnet.__version__, to_yaml(self.preset), self.size, recipe, stamps, self.picture]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     def _keep(self, path: Path, arrays: dict[str, NDArray[Any]]) -> None:
