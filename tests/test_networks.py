@@ -60,12 +60,22 @@ def test_wrong_configurations_are_refused(make: Any, said: str) -> None:
 
 @given(bands=st.integers(1, 40))
 def test_bands_are_grouped_evenly(bands: int) -> None:
-    matrix = grouped(bands)
-    np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=1e-6)
+    means = grouped(bands, pictures=True)
+    np.testing.assert_allclose(means.sum(axis=1), 1, rtol=1e-6)
     # Each band counts as much as any other.
-    np.testing.assert_allclose(matrix.sum(axis=0), 3 / bands, rtol=1e-5)
+    np.testing.assert_allclose(means.sum(axis=0), 3 / bands, rtol=1e-5)
     if bands % 3 == 0:
-        assert np.array_equal(matrix, np.repeat(np.eye(3), bands // 3, axis=1) * np.float32(3 / bands))
+        assert np.array_equal(means, np.repeat(np.eye(3), bands // 3, axis=1) * np.float32(3 / bands))
+
+
+@given(bands=st.integers(1, 40))
+def test_channels_of_noise_units_are_in_noise_units(bands: int) -> None:
+    weights, means = grouped(bands), grouped(bands, pictures=True)
+    # Of bands with noise of 1 each, which are not correlated.
+    np.testing.assert_allclose(np.square(weights).sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(weights / weights.sum(axis=1, keepdims=True), means, rtol=1e-5, atol=1e-7)
+    if bands in (1, 3):
+        assert np.array_equal(weights, means)
 
 
 @pytest.mark.parametrize("bands", [1, 2, 3, 4, 5, 9])

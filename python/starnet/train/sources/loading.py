@@ -318,10 +318,8 @@ def load_source(mapping: Mapping[str, Any], *, base: Path | None = None) -> Sour
     return read_choice(mapping).load(base)
 
 
-def load_sources(
-    mappings: Sequence[Mapping[str, Any]], *, base: Path | None = None, pictures: bool = False
-) -> Source:
-    """Open several sources as one, each with its ``weight``; `pictures` as of `Several`, the rest as of `load_source`."""
+def load_sources(mappings: Sequence[Mapping[str, Any]], *, base: Path | None = None, pictures: bool = False) -> Source:
+    """Open several as one, each with its ``weight``; `pictures` as of `Several`, all else as of `load_source`."""
     choices = [read_choice(mapping) for mapping in mappings]
     return several([one.load(base) for one in choices], [one.weight for one in choices], pictures=pictures)
 

@@ -82,9 +82,7 @@ def pixel_scales(source: Source) -> tuple[float, float] | None:
     return (min(known), max(known)) if known else None
 
 
-def several(
-    sources: Sequence[Source], weights: Sequence[float] | None = None, *, pictures: bool = False
-) -> Source:
+def several(sources: Sequence[Source], weights: Sequence[float] | None = None, *, pictures: bool = False) -> Source:
     """One source of several; equal weights by default. See `Several`.
 
     Raises

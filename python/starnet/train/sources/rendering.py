@@ -24,8 +24,8 @@ _QUALITY = (85.0, 98.0)
 def rendered(snr: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Bands as a colour picture of 8 bits that was kept as JPEG.
 
-    The three channels, each in units of its noise, are scaled by ``asinh``, which ends bright sources at 255 and the sky
-    near 0 (Lupton et al. 2004, PASP 116, 133). Rounding, clipping and compression do what they do to such pictures.
+    The three channels, each in units of its noise, are scaled by ``asinh``, which keeps bright sources below 255 and
+    the sky above 0 (Lupton et al. 2004, PASP 116, 133), up to what is clipped there.
 
     Parameters
     ----------
