@@ -35,6 +35,7 @@ def test_what_is_shipped() -> None:
     assert {path.stem for path in SHIPPED} == {
         "tiny",
         "tiny-first",
+        "tiny-bands",
         "tiny-prompts",
         "tiny-quick",
         "vit_b-decoder",
