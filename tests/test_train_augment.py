@@ -272,6 +272,23 @@ def test_dropped_squares_belong_to_nothing() -> None:
     np.testing.assert_array_equal(after["pixels"][0].numpy()[:, ~emptied], batch["pixels"][0].numpy()[:, ~emptied])
 
 
+@given(seed=st.integers(0, 2**31), pixels=st.integers(1, 12))
+@settings(max_examples=30, deadline=None)
+def test_hot_pixels_are_sky(seed: int, pixels: int) -> None:
+    batch = sources(17)
+    batch["pixels"][:, 2] = 0
+    after = augment({"hot_pixels": ALWAYS | {"pixels": pixels, "height": 1000.0}}, batch, seed)
+    assert torch.equal(after["labels"], batch["labels"])
+    assert torch.equal(after["valid"], batch["valid"])
+    assert not after["pixels"][:, 2].any()
+    rise = after["pixels"].sinh() - batch["pixels"].sinh()
+    hot = rise.abs().amax(1) > 1
+    assert hot.sum() <= pixels
+    assert not batch["labels"][hot].any()
+    assert rise.min() > -0.1
+    assert rise.max() < 1000 * pixels + 10
+
+
 def test_crops_are_windows() -> None:
     batch = sources(12)
     after = augment({"crop": {"part": 0.7}}, batch)
@@ -360,6 +377,8 @@ def test_mistakes_are_named(mapping: dict[str, Any], message: str) -> None:
 def test_the_seed_recipe_has_no_noise_units() -> None:
     with pytest.raises(ValueError, match=r"augmentation\.noise needs noise units"):
         Augmentation.from_mapping({"noise": True}, recipe="seed")
+    with pytest.raises(ValueError, match=r"augmentation\.hot_pixels needs noise units"):
+        Augmentation.from_mapping({"hot_pixels": True}, recipe="seed")
     Augmentation.from_mapping({"preset": "report"}, recipe="seed")
 
 

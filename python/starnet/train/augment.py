@@ -9,6 +9,7 @@ where a sample was made shallower, noisier or blurred, or has lost bands.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -18,7 +19,7 @@ from kornia.geometry.transform import get_affine_matrix2d, hflip, vflip, warp_af
 from torch import Generator, Tensor
 
 from starnet.train import sky
-from starnet.train.augmentations import AugmentationConfig, Chance, CoarseDropout, config_from
+from starnet.train.augmentations import AugmentationConfig, Chance, CoarseDropout, HotPixels, config_from
 from starnet.train.cuts import sunken, without_crumbs
 from starnet.train.sky import uniform
 
@@ -66,7 +67,7 @@ class Augmentation:
     ) -> None:
         if recipe not in ("noise", "seed"):
             raise ValueError(f"recipe={recipe!r} is unknown; choose noise, seed")
-        physical = [name for name in config.active if name in _LINEAR]
+        physical = [name for name in config.active if name in (*_LINEAR, "hot_pixels")]
         if recipe == "seed" and physical:
             raise ValueError(f"augmentation.{physical[0]} needs noise units, which 'seed' has not: leave it out")
         self.config, self.recipe = config, recipe
@@ -145,6 +146,8 @@ class Augmentation:
         chosen = [name for name in _LINEAR if now(getattr(config, name)) is not None]
         if chosen or (loss is not None and self.recipe == "noise"):
             view = self._physical(view, chosen, generator)
+        if hot := now(config.hot_pixels):
+            view = _heated(view, hot, generator)
         pixels, (low, high) = view.pixels, self.stretch
         if bend := now(config.gamma):
             shown = (pixels - low) / (high - low)
@@ -220,6 +223,22 @@ def _cropped(view: View, part: float, generator: Generator) -> View:
     side = min(max(32, int(part * min(ny, nx)) // 32 * 32), ny, nx)
     y, x = (int(torch.randint(0, n - side + 1, (), generator=generator)) for n in (ny, nx))
     return View(*(one[..., y : y + side, x : x + side].contiguous() for one in view))
+
+
+def _heated(view: View, chosen: HotPixels, generator: Generator) -> View:
+    """With single pixels of the sky that are as bright as a star and of no object."""
+    sky_pixels = torch.nonzero(view.valid & (view.labels == 0))
+    if not len(sky_pixels) or chosen.pixels < 1:
+        return view
+    pixels = view.pixels.clone()
+    for _ in range(int(torch.randint(1, int(chosen.pixels) + 1, (), generator=generator))):
+        y, x = sky_pixels[int(torch.randint(0, len(sky_pixels), (), generator=generator))].tolist()
+        height = math.exp(uniform(generator, math.log(5), math.log(max(5.0, chosen.height))))
+        alone = uniform(generator, 0, 1) < 0.5
+        bands = slice(None) if not alone else int(torch.randint(0, len(pixels), (), generator=generator))
+        own = pixels[bands, y, x]
+        pixels[bands, y, x] = torch.where(own == 0, 0.0, (own.sinh() + height).asinh())
+    return view._replace(pixels=pixels)
 
 
 def _dropped(view: View, chosen: CoarseDropout, generator: Generator) -> View:

@@ -134,6 +134,14 @@ class Background(Chance):
 
 
 @dataclass(frozen=True)
+class HotPixels(Chance):
+    """Up to `pixels` single pixels of the sky, 5 to `height` sigma high: in one band or, half the time, in all."""
+
+    pixels: int = 8
+    height: float = 20_000.0
+
+
+@dataclass(frozen=True)
 class BandDropout(Chance):
     """Bands without data: in so many samples, each band with the probability `part`; one is always kept."""
 
@@ -157,6 +165,8 @@ class AugmentationConfig:
         Bands without data.
     blur, depth, noise, background : optional
         In linear noise units, whose noise stays 1: see `starnet.train.sky`.
+    hot_pixels : HotPixels, optional
+        Single bright pixels, which are no objects.
     gamma, brightness : optional
         Of the image as it is shown, which does not keep noise units.
     coarse_dropout : CoarseDropout, optional
@@ -175,6 +185,7 @@ class AugmentationConfig:
     depth: Depth | None = None
     noise: Noise | None = None
     background: Background | None = None
+    hot_pixels: HotPixels | None = None
     gamma: Gamma | None = None
     brightness: Brightness | None = None
     coarse_dropout: CoarseDropout | None = None
@@ -188,6 +199,7 @@ class AugmentationConfig:
 KINDS: dict[str, type[Chance]] = {
     "horizontal_flip": Chance, "vertical_flip": Chance, "rot90": Chance, "rotation": Rotation, "scale": Scale,
     "shift": Shift, "crop": Crop, "blur": Blur, "depth": Depth, "noise": Noise, "background": Background,
+    "hot_pixels": HotPixels,
     "gamma": Gamma, "brightness": Brightness, "band_dropout": BandDropout, "coarse_dropout": CoarseDropout,
 }  # fmt: skip
 
