@@ -192,3 +192,21 @@ def test_a_name_needs_its_weights_and_must_be_known(tmp_path: Path) -> None:
     checkpoints.save(network(SMALL), tmp_path / "ours.safetensors")
     with pytest.raises(StarnetError, match="is not a checkpoint of vit_b, but seems to be of tiny: use --model tiny"):
         checkpoints.load("vit_b", checkpoint=tmp_path / "ours.safetensors")
+
+
+def test_the_mean_of_several_files(tmp_path: Path) -> None:
+    nets = [network(SMALL, seed=seed) for seed in (1, 2, 3)]
+    for k, net in enumerate(nets):
+        # One of them in 16 bits, as they are shipped.
+        checkpoints.save(net, tmp_path / f"{k}.safetensors", half=k == 2)
+    paths = [tmp_path / f"{k}.safetensors" for k in range(3)]
+    mean = checkpoints.fit(checkpoints.average(dict(zip(paths, (2.0, 1.0, 1.0), strict=True))))
+    states = [checkpoints.load(path).state_dict() for path in paths]
+    for name, tensor in mean.state_dict().items():
+        expected = 0.5 * states[0][name] + 0.25 * states[1][name] + 0.25 * states[2][name]
+        torch.testing.assert_close(tensor, expected.to(tensor.dtype))
+    alone = checkpoints.fit(checkpoints.average({paths[0]: 0.3}))
+    assert checkpoints.fingerprint(alone) == checkpoints.fingerprint(nets[0])
+    checkpoints.save(network(replace(SMALL, recipe="seed")), tmp_path / "other.safetensors")
+    with pytest.raises(StarnetError, match=r"other.safetensors is of another make than .*0.safetensors: average"):
+        checkpoints.average({paths[0]: 1.0, tmp_path / "other.safetensors": 1.0})

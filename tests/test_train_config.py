@@ -14,7 +14,7 @@ import yaml
 from starnet.errors import StarnetError
 from starnet.train.config import TrainConfig
 from starnet.train.documents import as_mapping, from_mapping
-from starnet.train.training import train
+from starnet.train.training import start, train
 from train_samples import SMALL, Skies, small
 
 FOLDER = Path(__file__).parent.parent / "configs" / "train"
@@ -70,6 +70,10 @@ def test_round_trip(tmp_path: Path) -> None:
     changed = TrainConfig.load(tmp_path / "config.yaml", ["optimiser.rate=1e-5", "data.samples=3", "seed=7"])
     assert (changed.optimiser.rate, changed.data.samples, changed.seed) == (1e-5, 3, 7)
     assert config.difference(changed) == "data.samples"
+    of_two = small(network={"checkpoint": {"one.safetensors": 3, "tiny": 1}})
+    of_two.save(tmp_path / "config.yaml")
+    assert TrainConfig.load(tmp_path / "config.yaml") == of_two
+    assert TrainConfig.load(tmp_path / "config.yaml", ["network.checkpoint=tiny"]).network.checkpoint == "tiny"
 
 
 @pytest.mark.parametrize(
@@ -83,6 +87,9 @@ def test_round_trip(tmp_path: Path) -> None:
         ({"optimiser": 3}, r"optimiser\. must hold keys, not 3"),
         ({"steps": 0}, "steps=0: must be more than 0"),
         ({"network": {"name": "huge"}}, r"network\.name='huge' is unknown; choose tiny"),
+        ({"network": {"checkpoint": 3}}, r"network\.checkpoint=3 must be a word"),
+        ({"network": {"checkpoint": {}}}, r"network\.checkpoint=\{\} must give each file a share above 0"),
+        ({"network": {"checkpoint": {"a.pth": 0}}}, r"network\.checkpoint=.* must give each file a share above 0"),
         ({"network": {"encoder": {"depth": 3}}}, r"network\.encoder\.depth is unknown; choose from widths"),
         ({"learning": {"encoder": "half"}}, r"learning\.encoder='half' is unknown; choose full, lora, neck, frozen"),
         ({"embeddings": "kept"}, "embeddings: only those of a frozen encoder"),
@@ -123,6 +130,27 @@ def test_files_that_are_none(text: str | None, settings: list[str], message: str
         path.write_text(text)
     with pytest.raises(StarnetError, match=message):
         TrainConfig.load(path, settings)
+
+
+def test_a_training_that_begins_with_the_mean_of_two(tmp_path: Path) -> None:
+    files: dict[str, float] = {}
+    for seed in (1, 2):
+        result = train(small(seed=seed, steps=1), tmp_path / str(seed), sources=(Skies(1), Skies(2)))
+        assert result.weights is not None
+        files[str(result.weights)] = seed
+    choice = small(network={"checkpoint": files})
+    name = "instance_head.out.weight"
+    one, other, begun = (start(each.network).state_dict() for each in (*map(_from, files), choice))
+    assert not torch.equal(one[name], other[name])
+    torch.testing.assert_close(begun[name], one[name] / 3 + other[name] * 2 / 3)
+    train(choice, tmp_path / "run", sources=(Skies(1), Skies(2)))
+    card = (tmp_path / "run" / "model_card.md").read_text()
+    assert "it began with the mean of " in card
+    assert all(f"{file} ({share})" in card for file, share in files.items())
+
+
+def _from(file: str) -> TrainConfig:
+    return small(network={"checkpoint": file})
 
 
 def test_errors_of_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -64,6 +65,8 @@ def _text(config: TrainConfig, network: Network, steps: int, figures: dict[str, 
         "adapter of bands": ", ".join(config.network.bands) or "fixed",
     }
     begun = config.network.checkpoint or "random weights"
+    if isinstance(begun, Mapping):
+        begun = "the mean of " + ", ".join(f"{name} ({share:g})" for name, share in begun.items())
     source = {"train": as_mapping(config.data.train), "validation": as_mapping(config.data.validation)}
     lines = [
         f"# {config.network.name}, trained by StarNet",

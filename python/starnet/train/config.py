@@ -24,9 +24,10 @@ class NetworkChoice:
     ----------
     name : str
         One of `starnet.networks.NETWORKS`.
-    checkpoint : str, optional
+    checkpoint : str or mapping of str to float, optional
         Weights to begin with: ``tiny``, which come with the package; ``sam-vit-b`` and its like, once they are fetched;
-        or a file, ours (``.safetensors``) or Meta's (``.pth``). Random ones otherwise.
+        or a file, ours (``.safetensors``) or Meta's (``.pth``). Of several, with the share of each, their mean. Random
+        ones otherwise.
     instance_head : bool, optional
         Whether it has one; by default as the network of this name.
     bands : tuple of str
@@ -38,7 +39,7 @@ class NetworkChoice:
     """
 
     name: str = "tiny"
-    checkpoint: str | None = None
+    checkpoint: str | Mapping[str, float] | None = None
     instance_head: bool | None = None
     bands: tuple[str, ...] = ()
     encoder: Mapping[str, Any] = field(default_factory=dict)
@@ -47,6 +48,10 @@ class NetworkChoice:
 
     def __post_init__(self) -> None:
         self.network()
+        if isinstance(self.checkpoint, Mapping):
+            shares = self.checkpoint.values()
+            if not shares or not all(isinstance(one, int | float) and one > 0 for one in shares):
+                raise ValueError(f"checkpoint={dict(self.checkpoint)!r} must give each file a share above 0")
 
     def network(self) -> NetworkConfig:
         """What it is made of.

@@ -133,8 +133,9 @@ def _value(hint: Any, value: Any, source: str, where: str) -> Any:
     if origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        (inner,) = (one for one in arguments if one is not type(None))
-        return _value(inner, value, source, where)
+        kinds = [one for one in arguments if one is not type(None)]
+        fitting = [one for one in kinds if isinstance(value, get_origin(one) or one)]
+        return _value((fitting or kinds)[0], value, source, where)
     if origin is Literal:
         if value in arguments:
             return value

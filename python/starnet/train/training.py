@@ -15,7 +15,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from starnet.errors import StarnetError
-from starnet.networks.checkpoints import fit, read, save
+from starnet.networks.checkpoints import average, fit, read, save
 from starnet.networks.network import Network, build
 from starnet.train.augment import Augmentation
 from starnet.train.callbacks import BEST, LAST, Average, Figures, Keeper, Report
@@ -172,7 +172,10 @@ def start(choice: NetworkChoice) -> Network:
     config = choice.network()
     if choice.checkpoint is None:
         return build(config)
-    content = read(named_weights(choice.checkpoint) or choice.checkpoint)
+    if isinstance(choice.checkpoint, str):
+        content = read(named_weights(choice.checkpoint) or choice.checkpoint)
+    else:
+        content = average({named_weights(name) or name: share for name, share in choice.checkpoint.items()})
     return fit(content, expected=config if content.config is None else None, config=config)
 
 
