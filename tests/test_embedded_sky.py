@@ -194,6 +194,15 @@ def test_the_cut_changes_nothing(
     assert_same(segment(xdf[:3], tmp_path / "run", **settings), direct)
 
 
+def test_the_cut_changes_nothing_of_the_mean_over_flips(xdf: list[Path], direct: SegmentResult, tmp_path: Path) -> None:
+    whole = segment(xdf[:3], tmp_path / "direct", mode="direct", threads=2, flips=True)
+    cut = segment(xdf[:3], tmp_path / "cut", tile=256, tile_origin=(37, 91), threads=2, flips=True)
+    assert_same(whole, cut)
+    one, other = (read_segmentation_map(run.outputs["segmentation"]).labels > 0 for run in (whole, direct))
+    assert not np.array_equal(one, other)
+    assert np.count_nonzero(one & other) > 0.9 * np.count_nonzero(one | other)
+
+
 @pytest.mark.slow
 def test_the_cut_changes_nothing_up_to_tiles_of_2048(tmp_path: Path) -> None:
     """On a field that is larger than the largest tile, with sources on all seams."""

@@ -19,11 +19,14 @@ from starnet import _core
 from starnet.errors import StarnetError
 from starnet.filters import label, watershed
 from starnet.flags import Flag
-from starnet.models.dense import SeededWatershed
+from starnet.models import Embedding
+from starnet.models.dense import Dense, SeededWatershed
+from starnet.models.encoder import Encoder
 from starnet.pipeline import SegmentResult, segment
 from starnet.prompts import local_maxima
+from starnet.recipe import Preprocessed
 from starnet.run import OUTPUTS
-from starnet.tiles import TileGrid
+from starnet.tiles import Box, TileGrid
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +200,31 @@ def test_a_basin_that_is_too_small_is_its_neighbours() -> None:
     assert np.unique(split).tolist() == [1, 2]
     assert np.all(split[:, :7] == 1)
     assert np.all(split[:, 14:] == 2)
+
+
+class Leaning(FakeBackend):
+    """Whose maps are the first band, moved by a pixel to the right."""
+
+    def encode(self, image: np.ndarray) -> Embedding:
+        assert all(side % self.stride == 0 for side in image.shape[1:])
+        self.encoded.append(image.shape)
+        return {"moved": np.pad(image[0], ((0, 0), (1, 0)))[:, :-1]}
+
+    def maps(self, embedding: Embedding) -> np.ndarray:
+        return np.stack([embedding["moved"]] * 3)
+
+
+def test_flips_are_eight_and_turned_back() -> None:
+    rng = np.random.default_rng(8)
+    image = rng.random((2, 13, 22), np.float32)
+    snr = np.zeros_like(image)
+    pixels = Preprocessed(Box(8, 21, 16, 38), image, snr, snr, snr, np.ones(image.shape, bool), None)
+    backend = Leaning()
+    found = Dense(Encoder(backend, (0, 1)), flips=True).infer(pixels)
+    padded = np.pad(image[0], 1)
+    neighbours = padded[1:-1, :-2] + padded[1:-1, 2:] + padded[:-2, 1:-1] + padded[2:, 1:-1]
+    np.testing.assert_allclose(found, np.stack([neighbours / 4] * 3), rtol=1e-6)
+    assert sorted(backend.encoded) == [(2, 16, 24)] * 4 + [(2, 24, 16)] * 4
 
 
 def test_a_run_tells_its_network_and_goes_on_only_with_the_same(sky: list[Path], direct: SegmentResult) -> None:

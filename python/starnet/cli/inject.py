@@ -15,6 +15,7 @@ from starnet.cli.segment import (
     CentreThreshold,
     DeblendContrast,
     DeblendLevels,
+    Flips,
     ForegroundThreshold,
     KernelFwhm,
     MinArea,
@@ -125,6 +126,7 @@ def inject(
     foreground_threshold: ForegroundThreshold = None,
     centre_threshold: CentreThreshold = None,
     valley: Valley = None,
+    flips: Flips = None,
 ) -> None:
     """Paint simulated sources into a mosaic, segment it, and say which are found and how well they are measured.
 
@@ -142,6 +144,7 @@ def inject(
         foreground_threshold=foreground_threshold,
         centre_threshold=centre_threshold,
         valley=valley,
+        flips=flips,
     )
     with progress(quiet=quiet) as callback:
         result = paint(

@@ -54,8 +54,8 @@ def _network(**settings: Any) -> Any:
     return typer.Option(rich_help_panel="Networks", **settings)
 
 
-def _head(**settings: Any) -> Any:
-    return typer.Option(rich_help_panel="Networks with an instance head (--prompts head)", **settings)
+def _head(*names: str, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel="Networks with an instance head (--prompts head)", **settings)
 
 
 def _masks(*names: str, **settings: Any) -> Any:
@@ -123,6 +123,10 @@ Valley = Annotated[
         show_default="0.75",
     ),
 ]
+Flips = Annotated[
+    bool | None,
+    _head("--flips", help="Mean of the maps over eight flips and turns, at eight times the price.", show_default="no"),
+]
 SeedDistance = Annotated[int | None, _head(min=1, help="Pixels that centres lie apart.", show_default="1")]
 GridSpacing = Annotated[int | None, _masks(min=1, help="Pixels between the points of 'grid'.", show_default="16")]
 PeakThreshold = Annotated[
@@ -187,6 +191,7 @@ def segment(
     centre_threshold: CentreThreshold = None,
     seed_distance: SeedDistance = None,
     valley: Valley = None,
+    flips: Flips = None,
     grid_spacing: GridSpacing = None,
     peak_threshold: PeakThreshold = None,
     peak_boxes: PeakBoxes = None,
@@ -213,6 +218,7 @@ def segment(
         centre_threshold=centre_threshold,
         seed_distance=seed_distance,
         valley=valley,
+        flips=flips,
         grid_spacing=grid_spacing,
         peak_threshold=peak_threshold,
         peak_boxes=peak_boxes,

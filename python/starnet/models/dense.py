@@ -82,6 +82,8 @@ class Dense(NetworkEngine):
     valley : float
         Centres are of one object if the distance map between them stays above this part of the lower summit. Of a large
         galaxy no pixel is its centre for sure: low maxima that no valley parts are taken together.
+    flips : bool
+        The maps are the mean over the eight flips and turns of a window, for eight times the price.
 
     Raises
     ------
@@ -93,6 +95,7 @@ class Dense(NetworkEngine):
     centre_threshold: float = 0.3
     seed_distance: int = 1
     valley: float = 0.75
+    flips: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -114,6 +117,7 @@ class Dense(NetworkEngine):
             "centre_threshold": self.centre_threshold,
             "seed_distance": self.seed_distance,
             "valley": self.valley,
+            "flips": self.flips,
         }
 
     @property
@@ -129,7 +133,19 @@ class Dense(NetworkEngine):
         """Foreground, centre and boundary distance, zero where there are no objects; float32, ``(3, ny, nx)``."""
         if not preprocessed.valid.any():
             return np.zeros((3, *preprocessed.box.shape), np.float32)
-        return self.encoder.backend.maps(self.encoder(preprocessed))
+        if not self.flips:
+            return self.backend.maps(self.encoder(preprocessed.image))
+        ny, nx = preprocessed.box.shape
+        stride = self.backend.stride
+        # Of whole cells: those of a window that is turned over cover the same pixels, wherever it ends.
+        image = np.pad(preprocessed.image, ((0, 0), (0, -ny % stride), (0, -nx % stride)))
+        mean = np.zeros((3, ny, nx), np.float32)
+        for turns in range(4):
+            for step in (1, -1):
+                shown = np.ascontiguousarray(np.rot90(image, turns, (1, 2))[..., ::step])
+                maps = np.rot90(self.backend.maps(self.encoder(shown))[..., ::step], -turns, (1, 2))
+                mean += maps[:, :ny, :nx] / np.float32(8)
+        return mean
 
     def finish(self, preprocessed: Preprocessed, inferred: NDArray[np.float32], *, threads: int | None = None) -> Maps:
         """The maps of what `infer` returned."""

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from starnet.atomic import replacing
 from starnet.errors import StarnetError
 from starnet.models.backend import Backend, Embedding
-from starnet.recipe import Preprocessed
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,8 @@ class Encoder:
             )
         return cls(backend, tuple(names.index(band) for band in wanted or names), folder)
 
-    def __call__(self, preprocessed: Preprocessed) -> Embedding:
-        """The features of a window."""
-        image = preprocessed.image
+    def __call__(self, image: NDArray[np.float32]) -> Embedding:
+        """The features of a window, ``(nband, ny, nx)`` with all bands of the mosaic, as the recipe shows it."""
         if self.bands != tuple(range(len(image))):
             image = np.ascontiguousarray(image[list(self.bands)])
         if self.folder is None:

@@ -125,7 +125,7 @@ class Prompted(NetworkEngine):
 
         def encoded() -> Embedding:
             if not embedding:
-                embedding.append(self.encoder(preprocessed))
+                embedding.append(self.encoder(preprocessed.image))
             return embedding[0]
 
         prompts = self.prompting(preprocessed, core, shape, self.detector, lambda: self.backend.maps(encoded()))
