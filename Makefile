@@ -40,7 +40,7 @@ bench: $(VENV)/.installed-dev  ## time the kernels beside scipy, OpenCV, sep, ..
 	$(BIN)/starnet bench --json benches/results/latest.json --plot benches/results/latest.png
 
 # What made the weights, in order.
-TRAINING := configs/train/tiny-first.yaml configs/train/tiny.yaml configs/train/tiny-bands.yaml configs/train/tiny-prompts.yaml
+TRAINING := $(patsubst %,configs/train/%.yaml,tiny-first tiny tiny-bands tiny-hot-pixels tiny-mean tiny-prompts)
 
 embed: $(VENV)/.installed-dev  ## ship WEIGHTS=FILE.safetensors as `tiny`: rounded, exported, compared, replaced as a whole
 	@test -f "$(WEIGHTS)" || { echo "make: name the trained weights: make embed WEIGHTS=training/weights.safetensors" >&2; exit 1; }

@@ -36,6 +36,8 @@ def test_what_is_shipped() -> None:
         "tiny",
         "tiny-first",
         "tiny-bands",
+        "tiny-hot-pixels",
+        "tiny-mean",
         "tiny-prompts",
         "tiny-quick",
         "vit_b-decoder",
