@@ -125,7 +125,11 @@ Valley = Annotated[
 ]
 Flips = Annotated[
     bool | None,
-    _head("--flips", help="Mean of the maps over eight flips and turns, at eight times the price.", show_default="no"),
+    _head(
+        "--flips",
+        help="Mean of the maps over eight flips and turns, for eight times the network's time.",
+        show_default="no",
+    ),
 ]
 SeedDistance = Annotated[int | None, _head(min=1, help="Pixels that centres lie apart.", show_default="1")]
 GridSpacing = Annotated[int | None, _masks(min=1, help="Pixels between the points of 'grid'.", show_default="16")]
