@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -234,11 +235,14 @@ def test_classicals_options_are_refused_by_name(sky: list[Path], tmp_path: Path)
     assert not (tmp_path / "run").exists()
 
 
-def test_make_embed_writes_what_is_read(tmp_path: Path) -> None:
+def test_make_embed_writes_what_is_read() -> None:
     """The Makefile's line, with the files that this checkout has, as far as that does not take minutes."""
-    lines = (REPOSITORY / "Makefile").read_text()
-    assert "--output python/starnet/weights/tiny --precision int8 --with-weights" in lines
+    line = ["make", "--dry-run", "--always-make", "embed", "WEIGHTS=weights.safetensors"]
+    said = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
+    assert said[said.index("--output") + 1] == "python/starnet/weights/tiny"
+    assert said[said.index("--precision") + 1] == "int8" and "--with-weights" in said
     assert (REPOSITORY / "python" / "starnet" / "weights" / "tiny" / "bundle.json").is_file()
-    (training,) = [line for line in lines.splitlines() if line.startswith("TRAINING :=")]
-    for name in training.split()[2:]:
+    trainings = [value for option, value in itertools.pairwise(said) if option == "--training"]
+    assert trainings[0] == "configs/train/tiny-first.yaml"
+    for name in trainings:
         assert yaml.safe_load((REPOSITORY / name).read_text())["network"]["name"] == "tiny"
