@@ -30,7 +30,7 @@ import matplotlib.pyplot as plt
 
 SEEN, UNSEEN = ("F160W", "F850LP", "F606W"), ("F140W", "F125W", "F105W", "F814W", "F775W", "F435W")
 #: Of the grid of `starnet compare`, on simulated fields of the XDF: the most complete with a purity like that of `tiny`
-#: (0.95 there, `tiny` 0.97).
+#: there, tuned (0.95).
 SETTINGS = {"threshold": 1.25, "kernel_fwhm": 4.0, "min_area": 8, "deblend_levels": 64, "deblend_contrast": 0.002}
 EMPTY = 300
 REACH = 15
