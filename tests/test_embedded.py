@@ -240,7 +240,8 @@ def test_make_embed_writes_what_is_read() -> None:
     line = ["make", "--dry-run", "--always-make", "embed", "WEIGHTS=weights.safetensors"]
     said = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
     assert said[said.index("--output") + 1] == "python/starnet/weights/tiny"
-    assert said[said.index("--precision") + 1] == "int8" and "--with-weights" in said
+    assert said[said.index("--precision") + 1] == "int8"
+    assert "--with-weights" in said
     assert (REPOSITORY / "python" / "starnet" / "weights" / "tiny" / "bundle.json").is_file()
     trainings = [value for option, value in itertools.pairwise(said) if option == "--training"]
     assert trainings[0] == "configs/train/tiny-first.yaml"
